@@ -3,6 +3,7 @@
 pub mod problem;
 
 mod clearable;
+pub mod duration;
 pub mod page;
 mod scalar;
 pub mod time;

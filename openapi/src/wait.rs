@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::duration::duration_of;
+
 /// The longest wait.
 pub const LONGEST: Duration = Duration::from_secs(60);
 
@@ -24,8 +26,7 @@ impl Wait {
     /// The duration.
     #[must_use]
     pub fn duration(&self) -> Duration {
-        // Whatever keeps the pattern is a duration.
-        humantime::parse_duration(self.as_str()).unwrap_or_default()
+        duration_of(self.as_str())
     }
 }
 

@@ -33,13 +33,6 @@ impl Revocations {
     }
 }
 
-/// Keys that are refused one by one.
-impl From<BTreeMap<NodePublicKey, DateTime<Utc>>> for Revocations {
-    fn from(of_keys: BTreeMap<NodePublicKey, DateTime<Utc>>) -> Self {
-        Self { of_all: None, of_keys }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use nkeys::KeyPair;
@@ -54,7 +47,10 @@ mod tests {
     fn an_account_has_each_key_and_a_star_for_all() {
         let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
         let at = |seconds| DateTime::from_timestamp(seconds, 999_999_999).unwrap();
-        let mut revocations = Revocations::from(BTreeMap::from([(key.clone(), at(7))]));
+        let mut revocations = Revocations {
+            of_keys: BTreeMap::from([(key.clone(), at(7))]),
+            ..Revocations::default()
+        };
         assert_eq!(revocations.entries(), BTreeMap::from([(key.as_str().to_owned(), 7)]));
 
         revocations.of_all = Some(at(3));

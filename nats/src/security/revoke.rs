@@ -261,9 +261,12 @@ mod tests {
     fn a_rebuilt_account_keeps_its_identity_and_takes_the_list() {
         let (before, operator, authority) = account();
         let key = NodePublicKey::of(&KeyPair::new_user()).unwrap();
-        let list = BTreeMap::from([(key.clone(), Utc::now())]);
+        let list = Revocations {
+            of_keys: BTreeMap::from([(key.clone(), Utc::now())]),
+            ..Revocations::default()
+        };
 
-        let rebuilt = rebuild_nodes_account(&before, &list.into(), &operator).unwrap();
+        let rebuilt = rebuild_nodes_account(&before, &list, &operator).unwrap();
 
         let claims = Claims::<AccountClaims>::verify(&rebuilt, &[&operator.public_key()]).unwrap();
         assert_eq!(claims.subject, authority.account.as_str());

@@ -51,6 +51,14 @@ impl Scene {
         next
     }
 
+    /// What refuses the thief and nobody else.
+    fn without_thief(&self) -> Revocations {
+        Revocations {
+            of_keys: BTreeMap::from([(self.thief.public_key(), Utc::now())]),
+            ..Revocations::default()
+        }
+    }
+
     async fn is_refused(&self) -> bool {
         let refused = self.bus.join(&self.thief).await.err().map(|error| error.kind());
         refused == Some(ConnectErrorKind::AuthorizationViolation)
@@ -123,10 +131,10 @@ async fn a_node_that_enrols_again_with_the_same_key_works() {
 async fn a_rebuilt_account_works_and_brings_the_list_back() {
     let scene = scene().await;
     let operator = scene.bus.files.operator_signing_key().unwrap();
-    let list = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
+    let list = scene.without_thief();
     let first = scene.bus.files.nodes_account_jwt().unwrap();
 
-    let rebuilt = rebuild_nodes_account(&first, &list.into(), &operator).unwrap();
+    let rebuilt = rebuild_nodes_account(&first, &list, &operator).unwrap();
     publish_account(&scene.bus.system().await, rebuilt).await.unwrap();
 
     assert!(scene.is_refused().await);
@@ -220,8 +228,8 @@ async fn an_account_that_the_server_has_is_not_published_again() {
     publish_account_if_changed(&system, same, &operator).await.unwrap();
     assert_eq!(held().await, before, "nothing was sent");
 
-    let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
-    let other = rebuild_nodes_account(&first, &revoked.into(), &operator).unwrap();
+    let revoked = scene.without_thief();
+    let other = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
     publish_account_if_changed(&system, other, &operator).await.unwrap();
     assert_ne!(held().await, before);
     assert!(scene.is_refused().await);
@@ -241,8 +249,8 @@ async fn a_clock_that_was_ahead_holds_up_no_revocation() {
     publish_account(&system, ahead.sign(&operator).unwrap()).await.unwrap();
     assert!(!scene.is_refused().await);
 
-    let revoked = BTreeMap::from([(scene.thief.public_key(), Utc::now())]);
-    let account = rebuild_nodes_account(&first, &revoked.into(), &operator).unwrap();
+    let revoked = scene.without_thief();
+    let account = rebuild_nodes_account(&first, &revoked, &operator).unwrap();
     publish_account_if_changed(&system, account, &operator).await.unwrap();
     assert!(scene.is_refused().await);
 

@@ -148,7 +148,8 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
     let mut servers = Vec::new();
     let mut allow_dirs = Vec::new();
     for (number, one) in listening.iter().enumerate() {
-        let beside = ListenerNumber(number).beside(one.listener);
+        let number = ListenerNumber(number);
+        let beside = number.beside(one.listener);
         let allow_dir = dir.allow_of(beside);
         let slice = layout.beside(number);
         let conf = ServerConf {

@@ -63,6 +63,7 @@ pub fn first_slice(network: VpnNetwork, network6: Option<VpnNetwork6>, listeners
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listening::ListenerNumber;
 
     fn slice(network: &str, network6: Option<&str>, listeners: usize) -> Result<(String, Option<String>), NoSlices> {
         let network6 = network6.map(|network| network.parse().expect("a network"));
@@ -93,7 +94,7 @@ mod tests {
         )
         .expect("room");
         let slices = (0..4).map(|number| {
-            let slice = layout.beside(number);
+            let slice = layout.beside(ListenerNumber(number));
             let network6 = slice.network6().expect("IPv6");
             format!("{} {network6}", slice.network())
         });

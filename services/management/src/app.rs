@@ -91,7 +91,7 @@ pub struct App {
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Whose turn it is to make a group for own rules of users.
-    pub own_groups: Arc<Mutex<()>>,
+    pub own_group_turn: Arc<Mutex<()>>,
     /// Batches the signing of certificates, so that many share a commit.
     pub signatures: Signatures,
 }

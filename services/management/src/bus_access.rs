@@ -26,7 +26,7 @@ use vpnmanager_nats::{
 use vpnmanager_runtime::error_chain::chain;
 
 use crate::{
-    domain::revoked_keys::{ISSUED_AHEAD, Member, Told, is_long, shortage, tell},
+    domain::revoked_keys::{ISSUED_AHEAD, Member, Told, shortage, tell},
     ops::nodes::note_excess::cut_off,
 };
 
@@ -125,10 +125,7 @@ impl BusAccess {
     /// The revoked keys, in as few entries as the fleet allows. Their rows stay for ever: they say what is told as one, and nodes ask for them.
     async fn revocations(&self, db: &DatabaseConnection) -> Result<Revocations, DbErr> {
         let revoked = bus_revocation::Entity::find().all(db).await?;
-        let members = match is_long(&revoked) {
-            true => members_of_fleet(db).await?,
-            false => Vec::new(),
-        };
+        let members = members_of_fleet(db).await?;
         let told = tell(revoked, &members, Utc::now());
         self.note_shortage(&told);
         let mut revocations = Revocations {

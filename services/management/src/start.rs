@@ -83,7 +83,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
     let app = App {
         creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
-        own_groups: Arc::default(),
+        own_group_turn: Arc::default(),
         signatures: Signatures::start(tasks, &db, &pki),
         config: Arc::new(config),
         db,

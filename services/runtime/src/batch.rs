@@ -137,11 +137,6 @@ struct Queue<Req, Res, S> {
 impl<Req, Res, S: Clone + Eq + Hash> Queue<Req, Res, S> {
     /// Waits for at least one request; `None` when stopped and empty.
     async fn take(&mut self, most: usize, stop: &CancellationToken) -> Option<Vec<Item<Req, Res>>> {
-        while self.turns.len < self.most
-            && let Ok(item) = self.receiver.try_recv()
-        {
-            self.add(item);
-        }
         if self.turns.len == 0 {
             let first = tokio::select! {
                 biased;
@@ -152,11 +147,11 @@ impl<Req, Res, S: Clone + Eq + Hash> Queue<Req, Res, S> {
                 }
             };
             self.add(first?);
-            while self.turns.len < self.most
-                && let Ok(item) = self.receiver.try_recv()
-            {
-                self.add(item);
-            }
+        }
+        while self.turns.len < self.most
+            && let Ok(item) = self.receiver.try_recv()
+        {
+            self.add(item);
         }
         Some(self.turns.next(most))
     }

@@ -133,7 +133,7 @@ impl Pushing {
     }
 
     fn layout(&self, number: ListenerNumber) -> Layout {
-        self.places.layout().beside(number.0)
+        self.places.layout().beside(number)
     }
 }
 

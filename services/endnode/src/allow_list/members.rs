@@ -59,7 +59,7 @@ impl AllowList {
     /// addresses.
     pub fn network_at(&self, number: ListenerNumber) -> Option<VpnNetwork> {
         match &self.form {
-            Form::Pushing(pushing) => Some(pushing.places.layout().beside(number.0).network()),
+            Form::Pushing(pushing) => Some(pushing.places.layout().beside(number).network()),
             Form::EmptyFile => None,
         }
     }

@@ -85,17 +85,15 @@ impl Folder {
     fn compare(&self, form: &Form, wanted: &[Arrival<'_>]) -> Result<BTreeSet<CommonName>, AllowListError> {
         // All are in it but those that turn out to be as they should be.
         let mut differing = self.list()?.names;
-        let (present, missing): (Vec<_>, Vec<_>) = wanted.iter().partition(|arrival| differing.contains(arrival.name));
-        for Arrival { name, is_held_back, .. } in missing {
-            if *is_held_back {
-                self.held_back().insert((*name).clone());
+        for arrival in wanted {
+            if differing.contains(arrival.name) {
+                if self.entry_of(form, arrival)? == Entry::Ours {
+                    differing.remove(arrival.name);
+                }
+            } else if arrival.is_held_back {
+                self.held_back().insert(arrival.name.clone());
             } else {
-                differing.insert((*name).clone());
-            }
-        }
-        for arrival in present {
-            if self.entry_of(form, arrival)? == Entry::Ours {
-                differing.remove(arrival.name);
+                differing.insert(arrival.name.clone());
             }
         }
         Ok(differing)

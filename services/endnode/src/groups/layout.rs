@@ -4,7 +4,10 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use ipnet::{Ipv4Net, Ipv6Net};
 
-use crate::openvpn::vpn_network::{VpnNetwork, VpnNetwork6};
+use crate::{
+    listening::ListenerNumber,
+    openvpn::vpn_network::{VpnNetwork, VpnNetwork6},
+};
 
 /// The blocks that a half is divided into, if they are neither too small nor too large: twice as many as a fleet has groups at most.
 const BLOCKS: u32 = 128;
@@ -31,8 +34,9 @@ impl Layout {
         Self { network, network6 }
     }
 
-    /// That of the slices of the same size that lie so many of them behind, of both families; 0 is itself.
-    pub fn beside(self, number: usize) -> Self {
+    /// That of this listener, where this is that of the first: the slices of the same size that lie so many of them behind, of both families.
+    pub fn beside(self, number: ListenerNumber) -> Self {
+        let ListenerNumber(number) = number;
         Self {
             network: self.network.beside(number),
             network6: self.network6.map(|network| network.beside(number)),
@@ -259,8 +263,8 @@ mod tests {
     #[test]
     fn a_number_means_the_same_in_each_slice_and_no_slice_has_an_address_of_another() {
         let first = layout("10.8.0.0/18", Some("fd00:8::/66"));
-        assert_eq!(first.beside(0), first);
-        let third = first.beside(2);
+        assert_eq!(first.beside(ListenerNumber::FIRST), first);
+        let third = first.beside(ListenerNumber(2));
         assert_eq!(
             (third.network().to_string(), third.network6().map(|net| net.to_string())),
             ("10.8.128.0/18".to_owned(), Some("fd00:8:0:0:8000::/66".to_owned()))

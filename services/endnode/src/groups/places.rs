@@ -233,7 +233,7 @@ impl Places {
 
     /// The same in the tunnel of this listener.
     pub fn fits_at(&self, number: ListenerNumber, name: &CommonName, address: &str, address6: &str) -> bool {
-        let slice = self.layout.beside(number.0);
+        let slice = self.layout.beside(number);
         let address: Option<Ipv4Addr> = address.parse().ok();
         match self.seat_of(name) {
             Seat::Fixed(place) => {

@@ -31,7 +31,7 @@ pub struct OpenVpnBackend {
     pub(super) allow_list: AllowList,
     /// In the order of the listeners; at least one.
     pub(super) servers: Arc<[Server]>,
-    /// What they told of their sessions, where there are several.
+    /// What they told of their sessions.
     pub(super) last_told: LastTold,
     pub(super) serving: watch::Sender<Serving>,
     /// Counts the logins of all.
@@ -128,10 +128,6 @@ impl VpnBackend for OpenVpnBackend {
     }
 
     async fn look(&self) -> Result<Look, BackendError> {
-        if let [alone] = &*self.servers {
-            // One that cannot be asked is told of as such, so nobody needs to remember what it told.
-            return Ok(alone.sessions().await?.into());
-        }
         let asked: Vec<_> = self.servers.iter().map(Server::sessions).collect();
         self.last_told.joint_look(join_all(asked).await)
     }

@@ -19,13 +19,13 @@ const TOLD_TO: TimeDelta = TimeDelta::seconds(1);
 /// Looks so far apart find the same where it is no rush: that has gone by between them.
 const STANDS_FOR: TimeDelta = TimeDelta::seconds(5);
 
-/// What handshakes that nobody finishes do to a server.
+/// What handshakes that nobody finishes do to a server, each with what to tell people and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unfinished {
-    /// Whether they leave no place to clients.
-    pub(super) is_full: bool,
-    /// What to tell people, with what to do.
-    pub(super) text: String,
+pub(super) enum Unfinished {
+    /// They leave no place to clients.
+    Siege(String),
+    /// They take many places. Clients still get in.
+    Crowding(String),
 }
 
 /// Since when each look at a server has found that handshakes leave no place to clients. Clones are the same.
@@ -47,9 +47,8 @@ impl Siege {
     /// With a look that found no place left at this moment, or found some.
     fn stands_since(&self, full_at: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let first = *since;
         // The earlier one, unless the clock was set back.
-        *since = full_at.map(|at| first.map_or(at, |first| first.min(at)));
+        *since = full_at.map(|at| since.map_or(at, |first| first.min(at)));
         *since
     }
 }
@@ -57,44 +56,38 @@ impl Siege {
 /// Whether handshakes take all places that clients leave, and these are a fiftieth of all: a server with fewer left is full of clients. It does not
 /// matter how old each is: an attacker may give one up after a second and begin the next.
 fn is_full(snapshot: &Snapshot, places: u32) -> bool {
-    let (all, left) = (count(&snapshot.begun), left(snapshot, places));
+    let (all, left) = (count(&snapshot.handshakes), left(snapshot, places));
     left > 0 && all >= left && all.saturating_mul(50) >= places
 }
 
 fn siege(snapshot: &Snapshot, places: u32) -> Unfinished {
-    let all: Vec<&Handshake> = snapshot.begun.iter().collect();
+    let all: Vec<&Handshake> = snapshot.handshakes.iter().collect();
     let taken = format!("{}, so that nobody else gets in", taken(snapshot, places));
-    Unfinished {
-        is_full: true,
-        text: with_sources(&taken, &all),
-    }
+    Unfinished::Siege(with_sources(&taken, &all))
 }
 
 /// That handshakes which have lasted for long take more than half of the places that clients leave, and a tenth of all. With fewer they may be
 /// those of clients on bad links.
 fn crowding(snapshot: &Snapshot, places: u32) -> Option<Unfinished> {
-    let is_lasting = |begun: &&Handshake| begun.since + TOLD_TO + FINISHED_WITHIN < snapshot.at;
-    let lasting: Vec<&Handshake> = snapshot.begun.iter().filter(is_lasting).collect();
+    let is_lasting = |handshake: &&Handshake| handshake.since + TOLD_TO + FINISHED_WITHIN < snapshot.at;
+    let lasting: Vec<&Handshake> = snapshot.handshakes.iter().filter(is_lasting).collect();
     let lasts = count(&lasting);
     let is_told = lasts.saturating_mul(2) > left(snapshot, places) && lasts.saturating_mul(10) >= places;
-    is_told.then(|| Unfinished {
-        is_full: false,
-        text: with_sources(&taken(snapshot, places), &lasting),
-    })
+    is_told.then(|| Unfinished::Crowding(with_sources(&taken(snapshot, places), &lasting)))
 }
 
 /// The places that clients leave.
 fn left(snapshot: &Snapshot, places: u32) -> u32 {
-    places.saturating_sub(snapshot.on_list)
+    places.saturating_sub(snapshot.sessions)
 }
 
 fn taken(snapshot: &Snapshot, places: u32) -> String {
-    let all = count(&snapshot.begun);
+    let all = count(&snapshot.handshakes);
     format!("{all} of the {places} places for clients are taken by handshakes that nobody finishes")
 }
 
-fn with_sources(taken: &str, begun: &[&Handshake]) -> String {
-    let from = some_of(&sources(begun));
+fn with_sources(taken: &str, handshakes: &[&Handshake]) -> String {
+    let from = some_of(&sources(handshakes));
     format!(
         "{taken}. Most come from {from}: let a firewall drop what these send, \
          unless a bad link of your users explains it"
@@ -144,11 +137,11 @@ mod tests {
         }
     }
 
-    fn snapshot(on_list: u32, begun: Vec<Handshake>) -> Snapshot {
+    fn snapshot(sessions: u32, handshakes: Vec<Handshake>) -> Snapshot {
         Snapshot {
             at: NOW,
-            on_list,
-            begun,
+            sessions,
+            handshakes,
         }
     }
 
@@ -163,9 +156,13 @@ mod tests {
         siege.look(Some((snapshot, places)))
     }
 
+    fn is_siege(told: &Unfinished) -> bool {
+        matches!(told, Unfinished::Siege(_))
+    }
+
     #[test]
     fn what_takes_half_of_what_clients_leave_is_told_and_what_leaves_no_place_is_a_siege() {
-        for (on_list, lasting, fresh, expected) in [
+        for (sessions, lasting, fresh, expected) in [
             (0, 50, 0, None),
             (0, 51, 0, Some(false)),
             (0, 51, 48, Some(false)),
@@ -184,8 +181,12 @@ mod tests {
             // It may have begun up to a second later than OpenVPN says.
             let of = |times, ago| std::iter::repeat_n(begun("192.0.2.9", ago), times);
             let handshakes = of(lasting, 7).chain(of(fresh, 6)).collect();
-            let is_full = told(&snapshot(on_list, handshakes), 100).map(|told| told.is_full);
-            assert_eq!(is_full, expected, "{on_list} and {lasting}, {fresh}");
+            let told = told(&snapshot(sessions, handshakes), 100);
+            assert_eq!(
+                told.as_ref().map(is_siege),
+                expected,
+                "{sessions} and {lasting}, {fresh}"
+            );
         }
     }
 
@@ -200,10 +201,10 @@ mod tests {
             };
             let seen = Snapshot {
                 at,
-                on_list: 50,
-                begun: vec![young; times],
+                sessions: 50,
+                handshakes: vec![young; times],
             };
-            siege.look(Some((&seen, 100))).is_some_and(|told| told.is_full)
+            siege.look(Some((&seen, 100))).as_ref().is_some_and(is_siege)
         };
         for (second, times, expected) in [
             (0, 50, false),
@@ -239,13 +240,16 @@ mod tests {
         let full = told(&snapshot(1, handshakes.clone()), 8).expect("told");
         let crowded = told(&snapshot(1, handshakes), 9).expect("told");
 
+        let (Unfinished::Siege(full), Unfinished::Crowding(crowded)) = (full, crowded) else {
+            panic!("one without a place left, and one with some")
+        };
         assert_eq!(
-            full.text,
+            full,
             "7 of the 8 places for clients are taken by handshakes that nobody finishes, so that nobody else gets in. Most come from 192.0.2.9 (3), \
              2001:db8::/64 (2), 192.0.2.1 (1) and 1 more: let a firewall drop what these send, unless a bad link of your users explains it"
         );
         assert_eq!(
-            crowded.text,
+            crowded,
             "7 of the 9 places for clients are taken by handshakes that nobody finishes. Most come from 2001:db8::/64 (2), 192.0.2.1 (1), \
              192.0.2.9 (1) and 1 more: let a firewall drop what these send, unless a bad link of your users explains it"
         );

@@ -119,11 +119,13 @@ impl Server {
         let scarcity = self.scarcity(overview.as_ref()).await;
         let wanted = self.managed().map(|managed| managed.room);
         let room = process.as_ref().and_then(ProcessStatus::running_room).or(wanted);
-        let outdated = self.outdated(process.as_ref(), overview.as_ref());
-        let places = self.places(room, outdated.as_deref());
+        let is_outdated = self.is_outdated(process.as_ref(), overview.as_ref());
+        let places = self.places(room, is_outdated);
         let serving = overview.as_ref().filter(|_| health.state == BackendState::Up);
         let seen = serving.and_then(|overview| overview.snapshot.as_ref()).zip(places);
         let (siege, crowding) = apart(self.siege.look(seen));
+        let outdated =
+            is_outdated.then(|| "runs with an older server.conf; the next start applies the new one".to_owned());
         let remarks = remarks([outdated, crowding, scarcity], &findings);
         let detail = if health.detail.is_empty() {
             remarks
@@ -166,18 +168,17 @@ impl Server {
         scarcity(&sessions, layout, managed.listeners)
     }
 
-    /// That it runs with an older configuration, where that is so.
-    fn outdated(&self, process: Option<&ProcessStatus>, overview: Option<&Overview>) -> Option<String> {
+    /// Whether it runs with an older configuration.
+    fn is_outdated(&self, process: Option<&ProcessStatus>, overview: Option<&Overview>) -> bool {
         let changed = |conf: &LintedConf| overview.is_some_and(|seen| conf.changed_since(seen.since.into()));
-        let outdated = process.is_some_and(|process| process.outdated_conf) || self.conf().is_some_and(changed);
-        outdated.then(|| "runs with an older server.conf; the next start applies the new one".to_owned())
+        process.is_some_and(|process| process.outdated_conf) || self.conf().is_some_and(changed)
     }
 
     /// Its places, as far as they are known: a file of the operator that changed does not say those of the OpenVPN that runs.
-    fn places(&self, room: Option<Room>, outdated: Option<&str>) -> Option<u32> {
+    fn places(&self, room: Option<Room>, is_outdated: bool) -> Option<u32> {
         match room {
             Some(room) => Some(room.places),
-            None => self.conf().filter(|_| outdated.is_none())?.places(),
+            None => self.conf().filter(|_| !is_outdated)?.places(),
         }
     }
 
@@ -224,8 +225,8 @@ impl Server {
 /// What degrades the node, and what is worth knowing: a node without a place should get no users, one that has some may.
 fn apart(unfinished: Option<Unfinished>) -> (Option<String>, Option<String>) {
     match unfinished {
-        Some(Unfinished { is_full: true, text }) => (Some(text), None),
-        Some(Unfinished { is_full: false, text }) => (None, Some(text)),
+        Some(Unfinished::Siege(text)) => (Some(text), None),
+        Some(Unfinished::Crowding(text)) => (None, Some(text)),
         None => (None, None),
     }
 }

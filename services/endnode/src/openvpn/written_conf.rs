@@ -77,7 +77,8 @@ fn is_split(conf: &str, network: VpnNetwork) -> bool {
     value(conf, "ifconfig-pool") == Some(lower.as_str())
 }
 
-fn value<'conf>(conf: &'conf str, name: &str) -> Option<&'conf str> {
+/// That of the first line of this name.
+pub(super) fn value<'conf>(conf: &'conf str, name: &str) -> Option<&'conf str> {
     values(conf, name).next()
 }
 

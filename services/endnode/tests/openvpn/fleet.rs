@@ -124,8 +124,8 @@ impl Fleet {
             .map(|(number, listener)| ManagedServer {
                 listener,
                 conf: ServerConf {
-                    network: layout.beside(number).network(),
-                    network6: layout.beside(number).network6(),
+                    network: layout.beside(ListenerNumber(number)).network(),
+                    network6: layout.beside(ListenerNumber(number)).network6(),
                     ..conf((dir.as_path(), scratch.dir()), &listeners, number)
                 },
             })
@@ -183,19 +183,20 @@ impl Fleet {
     pub(crate) async fn connect_in(&self, agent: &Agent, username: &str, group: &str) -> Connected {
         let (name, profile) = self.credential(username);
         self.joins(&name, group);
-        agent.allow(&name).await;
-        let machine = self.machine().await;
-        let client = self.client(&machine, &profile, username);
-        client.connected(wait::SOON).await.expect("connected");
-        Connected { name, machine, client }
+        self.connect_with(agent, username, (name, &profile)).await
     }
 
     /// The same as [`Self::connect`] through the listener with this number.
     pub(crate) async fn connect_through(&self, agent: &Agent, username: &str, listener: usize) -> Connected {
         let (name, profiles) = self.credential_of_each(username);
+        self.connect_with(agent, username, (name, &profiles[listener])).await
+    }
+
+    /// The same with this credential and one of its profiles.
+    async fn connect_with(&self, agent: &Agent, username: &str, (name, profile): (CommonName, &Profile)) -> Connected {
         agent.allow(&name).await;
         let machine = self.machine().await;
-        let client = self.client(&machine, &profiles[listener], username);
+        let client = self.client(&machine, profile, username);
         client.connected(wait::SOON).await.expect("connected");
         Connected { name, machine, client }
     }

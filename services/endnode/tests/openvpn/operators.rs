@@ -82,8 +82,9 @@ impl Place {
 
     fn errors(&self, conf: &str) -> Vec<String> {
         fs::write(self.conf_file(), conf).expect("written");
-        let findings = lint(&self.conf_file(), &self.fleet.expected(), &Running::default());
-        let errors = findings
+        let checked = lint(&self.conf_file(), &self.fleet.expected(), &Running::default());
+        let errors = checked
+            .findings
             .into_iter()
             .filter(|finding| finding.severity == Severity::Error);
         errors.map(|finding| finding.message).collect()

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use vpnmanager_openapi::duration::duration_of;
 use vpnmanager_openapi::text_scalar;
 
 const SHORTEST_TTL: Duration = Duration::from_secs(1);
@@ -62,11 +63,6 @@ fn within(text: &str, range: RangeInclusive<Duration>, expected: &str) -> Result
         Ok(duration) if range.contains(&duration) => Ok(()),
         Ok(_) | Err(_) => Err(format!("must be a duration {expected}")),
     }
-}
-
-/// Of a text that was checked: whatever keeps the pattern is a duration.
-fn duration_of(checked: &str) -> Duration {
-    humantime::parse_duration(checked).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl OwnRulesChange {
 
     /// These own rules after the change.
     #[must_use]
-    pub fn of(&self, before: OwnRules) -> OwnRules {
+    pub fn applied_to(&self, before: OwnRules) -> OwnRules {
         OwnRules {
             reach: self.reach.clone().unwrap_or(before.reach),
             routes: self.routes.clone().unwrap_or(before.routes),
@@ -101,8 +101,8 @@ impl OwnRulesChange {
 
     /// The lists that it says and that are others than these, as they are said.
     pub fn other_lists(&self, before: &OwnRules) -> OwnRules {
-        let after = self.of(before.clone()).sorted();
-        let said = self.of(OwnRules::default());
+        let after = self.applied_to(before.clone()).sorted();
+        let said = self.applied_to(OwnRules::default());
         OwnRules {
             reach: said.reach.filter(|_| after.reach != before.reach),
             routes: said.routes.filter(|_| after.routes != before.routes),
@@ -229,7 +229,7 @@ mod tests {
             up: Some(speed(64)),
             ..slow()
         };
-        assert_eq!(OwnRulesChange::default().of(before.clone()), before);
+        assert_eq!(OwnRulesChange::default().applied_to(before.clone()), before);
         let change = OwnRulesChange {
             reach: Some(None),
             routes: Some(Some(Vec::new())),
@@ -242,8 +242,8 @@ mod tests {
             up: Some(speed(128)),
             ..slow()
         };
-        assert_eq!(change.of(before.clone()), expected);
-        assert!(OwnRulesChange::NONE_LEFT.of(before).is_empty());
+        assert_eq!(change.applied_to(before.clone()), expected);
+        assert!(OwnRulesChange::NONE_LEFT.applied_to(before).is_empty());
     }
 
     #[test]

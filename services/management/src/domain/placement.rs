@@ -157,23 +157,23 @@ impl Fleet {
     /// Whether another node of its pool can take the clients of this one: one that is open, was heard and in sync since it was enrolled, is not
     /// lost, and whose OpenVPN is not known to be down. Those of a node that runs OpenVPN find none on one that does not.
     pub fn has_others(&self, leaving: &server::Model) -> bool {
-        let serves = !self.runs_none(&leaving.name);
         let in_pool = self.servers.iter().filter(|server| server.pool == leaving.pool);
         let mut others = in_pool.filter(|server| server.name != leaving.name);
         others.any(|server| match server.state {
             NodeState::Enrolled | NodeState::Lost => false,
             NodeState::Healthy | NodeState::Degraded | NodeState::Stale => {
-                is_open(server) && server.last_sync.is_some() && self.lets_in(&server.name, serves)
+                is_open(server) && server.last_sync.is_some() && self.lets_in(&server.name, &leaving.name)
             }
         })
     }
 
-    /// Whether clients get in there, by its last heartbeat: at its OpenVPN, which may be about to start, or where it runs none and they need none.
-    fn lets_in(&self, node: &NodeId, need_openvpn: bool) -> bool {
+    /// Whether clients of the leaving node get in there, by the last heartbeats: at its OpenVPN, which may be about to start, or where neither runs
+    /// one.
+    fn lets_in(&self, node: &NodeId, leaving: &NodeId) -> bool {
         match self.openvpn.get(node) {
             Some(OpenvpnState::Up | OpenvpnState::Waiting) | None => true,
             Some(OpenvpnState::Down) => false,
-            Some(OpenvpnState::Absent) => !need_openvpn,
+            Some(OpenvpnState::Absent) => self.runs_none(leaving),
         }
     }
 

@@ -9,7 +9,7 @@ use vpnmanager_nats::{ids::NodeId, security::revocations::Revocations};
 
 /// As far ahead of the database a credential may be issued: by a clock that is ahead of that one, or because its key was revoked a moment before.
 pub const ISSUED_AHEAD: TimeDelta = TimeDelta::minutes(10);
-/// So many keys are told one by one, whatever their age.
+/// With fewer keys than these each is told by itself, whatever its age.
 const SHORT: usize = 1_000;
 /// As far as the clocks may be apart by which credentials were issued, keys revoked, and nodes recorded.
 const CLOCKS_APART: TimeDelta = TimeDelta::days(1);
@@ -36,11 +36,6 @@ pub struct Told {
     pub oldest: Vec<NodeId>,
 }
 
-/// Whether so many revoked keys may be told as one. With fewer of them nobody needs to know the members.
-pub fn is_long(revoked: &[bus_revocation::Model]) -> bool {
-    revoked.len() >= SHORT
-}
-
 /// Tells those keys as one that were revoked before any member was issued the credential that it has. That refuses them as before, because what
 /// they were issued is older than their revocation.
 pub fn tell(revoked: Vec<bus_revocation::Model>, members: &[Member], now: DateTime<Utc>) -> Told {
@@ -51,7 +46,7 @@ pub fn tell(revoked: Vec<bus_revocation::Model>, members: &[Member], now: DateTi
     ages.sort_unstable();
     // The next node may enrol at this moment.
     let oldest = ages.first().map_or(now, |(since, _)| *since).min(now);
-    let is_long = is_long(&revoked);
+    let is_long = revoked.len() >= SHORT;
     let (as_one, one_by_one): (Vec<_>, Vec<_>) = revoked
         .into_iter()
         .partition(|row| is_long && row.revoked_at < oldest - CLOCKS_APART);

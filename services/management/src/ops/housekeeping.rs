@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 
-use crate::config::Config;
+use crate::{config::Config, ops::count::count};
 
 /// How many months after this one the audit trail has partitions for. A management that is away for longer loses nothing: the default
 /// partition takes the rows until it is back.
@@ -152,11 +152,10 @@ pub async fn delete_old_rows(db: &DatabaseConnection, kept: Kept) -> Result<bool
     let mut more = false;
     let mut failed = None;
     for OldRows { table, after, delete } in old_rows(kept) {
-        let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
         let statement = Statement::from_sql_and_values(
             db.get_database_backend(),
             delete,
-            [after.as_secs_f64().into(), limit.into()],
+            [after.as_secs_f64().into(), count(BATCH).into()],
         );
         match db.execute_raw(statement).await {
             Ok(result) => {

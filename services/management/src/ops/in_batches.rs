@@ -3,6 +3,8 @@
 
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbErr, Statement, Value};
 
+use crate::ops::count::count;
+
 /// Rows that are changed at once.
 pub(in crate::ops) const BATCH: u64 = 1_000;
 
@@ -13,8 +15,7 @@ pub(in crate::ops) async fn change_all(
     sql: &str,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<u64, DbErr> {
-    let limit = i64::try_from(BATCH).unwrap_or(i64::MAX);
-    let values: Vec<Value> = [Value::from(limit)].into_iter().chain(values).collect();
+    let values: Vec<Value> = [Value::from(count(BATCH))].into_iter().chain(values).collect();
     let mut changed = 0;
     loop {
         let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values.clone());

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use poem::http::StatusCode;
 use sea_orm::{ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::{Value, json};
-use vpnmanager_entities::{audit_log, credential};
+use vpnmanager_entities::audit_log;
 use vpnmanager_nats::{
     envelope::Envelope,
     ids::CommonName,
@@ -14,6 +14,7 @@ use vpnmanager_nats::{
 };
 
 use crate::bus_node::{answer_requests, connect_as};
+use crate::session_history::credential_of;
 use crate::stack::{Stack, WithKey as _, get, problem_of};
 
 /// An OpenVPN as its agent tells of it: ended sessions are gone.
@@ -92,17 +93,6 @@ async fn honest_node(stack: &Stack, id: &str) -> Connected {
     let told = Arc::clone(&connected);
     node(stack, id, move |request| honest(&told, request)).await;
     connected
-}
-
-/// Creates a user and gives the credential.
-async fn credential_of(stack: &Stack, username: &str) -> CommonName {
-    stack.create_user(username).await;
-    let found = credential::Entity::find()
-        .filter(credential::Column::CommonName.starts_with(format!("{username}.")))
-        .one(&stack.app.db)
-        .await
-        .expect("read");
-    found.expect("a credential").common_name
 }
 
 /// The ids of what a page lists.

@@ -14,7 +14,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use crate::stack::{Stack, WithKey as _, json_of, registration};
+use crate::stack::{Stack, WithKey as _, copy_of, json_of, registration};
 
 /// A node on the bus, with the credential that it was given.
 pub(crate) struct Joined {
@@ -28,8 +28,7 @@ pub(crate) async fn connect_as(stack: &Stack, id: &str) -> Bus {
 }
 
 pub(crate) async fn connect_with(stack: &Stack, id: &str, key: &KeyPair) -> Joined {
-    let own = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
-    let body = registration(id).by(own).body();
+    let body = registration(id).by(copy_of(key)).body();
     let client = stack.client();
     let request = client.post("/api/endnodes/register").admin().body_json(&body);
     let enrolment = json_of(request.send().await, StatusCode::CREATED).await;

@@ -18,7 +18,7 @@ use vpnmanager_nats::{
 use crate::{
     bus_node::{connect_with, is_connected, join_as},
     database::run,
-    stack::{Registering, Stack, WithKey as _, registration},
+    stack::{Registering, Stack, WithKey as _, copy_of, registration},
 };
 
 /// How long the bus may take to let somebody in.
@@ -29,10 +29,6 @@ fn credential(stack: &Stack, id: &str, key: &KeyPair, issued_at: DateTime<Utc>) 
     let authority = stack.app.bus_access.authority();
     let public = NodePublicKey::of(key).expect("a user key");
     issue_node_jwt(&id.parse().expect("an id"), &public, issued_at, authority).expect("signed")
-}
-
-fn copy_of(key: &KeyPair) -> KeyPair {
-    KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key")
 }
 
 /// Whether the bus refuses it.

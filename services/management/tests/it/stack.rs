@@ -265,7 +265,7 @@ impl Registering {
     /// The same fields and key once more.
     pub(crate) fn again(&self) -> Self {
         Self {
-            key: nkeys::KeyPair::from_seed(&self.key.seed().expect("a seed")).expect("a key"),
+            key: copy_of(&self.key),
             fields: self.fields.clone(),
         }
     }
@@ -288,6 +288,11 @@ impl Registering {
         let signature = claim.sign(&self.key).expect("signed");
         serde_json::to_value(unsigned.signed(&claim, &signature)).expect("JSON")
     }
+}
+
+/// The same key once more: it cannot be cloned.
+pub(crate) fn copy_of(key: &nkeys::KeyPair) -> nkeys::KeyPair {
+    nkeys::KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key")
 }
 
 /// A certificate request with a fresh P-256 key.

@@ -16,11 +16,10 @@ use vpnmanager_nats::security::{
     standing::{Question, Standing},
 };
 
-use crate::stack::{Stack, WithKey as _, json_of, problem_of, registration};
+use crate::stack::{Stack, WithKey as _, copy_of, json_of, problem_of, registration};
 
 async fn register(stack: &Stack, id: &str, key: &KeyPair) {
-    let key = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
-    stack.register(&registration(id).by(key)).await;
+    stack.register(&registration(id).by(copy_of(key))).await;
 }
 
 fn question(id: &str, key: &KeyPair) -> Question {
@@ -110,8 +109,7 @@ async fn a_bus_key_is_one_nodes_only_and_a_later_node_with_it_is_told_of_its_own
     let key = KeyPair::new_user();
     register(&stack, "node-1", &key).await;
 
-    let copy = KeyPair::from_seed(&key.seed().expect("a seed")).expect("a key");
-    let body = registration("node-2").by(copy).body();
+    let body = registration("node-2").by(copy_of(&key)).body();
     let client = stack.client();
     let response = client
         .post("/api/endnodes/register")

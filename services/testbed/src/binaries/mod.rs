@@ -7,5 +7,5 @@ mod postgres;
 
 pub use find::{Missing, endnode, management, openvpn, pgbouncer, required_tool, target_dir, tool};
 pub use nats_server::nats_server;
-pub use older::{openvpn_2_5, require_openvpn_2_5};
+pub use older::require_openvpn_2_5;
 pub use postgres::{PostgresBinaries, postgres};

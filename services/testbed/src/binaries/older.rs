@@ -8,15 +8,6 @@ use std::{
 use super::find::{Missing, is_program, target_dir};
 use crate::require::require;
 
-/// OpenVPN 2.5 of Debian 11 with its own libraries, in `target/tools`: a script that becomes OpenVPN, so that its process is the one that is started.
-///
-/// # Errors
-/// [`Missing`] when it was not unpacked, or does not start here.
-pub fn openvpn_2_5() -> Result<PathBuf, Missing> {
-    let target = target_dir().unwrap_or_else(|| PathBuf::from("target"));
-    of_release("2.5", target.join("tools/openvpn2.5/bin/openvpn"))
-}
-
 /// For tests: `Some` if it is there; otherwise prints to standard error that `test` is skipped.
 ///
 /// # Panics
@@ -26,10 +17,16 @@ pub fn require_openvpn_2_5(test: &str) -> Option<PathBuf> {
     require(test, "VPNMANAGER_REQUIRE_OPENVPN25", openvpn_2_5())
 }
 
-/// The program, if it says that it is of this release.
-fn of_release(release: &str, program: PathBuf) -> Result<PathBuf, Missing> {
+/// OpenVPN 2.5 of Debian 11 with its own libraries, in `target/tools`: a script that becomes OpenVPN, so that its process is the one that is started.
+fn openvpn_2_5() -> Result<PathBuf, Missing> {
+    let target = target_dir().unwrap_or_else(|| PathBuf::from("target"));
+    of_2_5(target.join("tools/openvpn2.5/bin/openvpn"))
+}
+
+/// The program, if it says that it is of 2.5.
+fn of_2_5(program: PathBuf) -> Result<PathBuf, Missing> {
     let missing = |looked| Missing {
-        program: format!("OpenVPN {release}"),
+        program: "OpenVPN 2.5".to_owned(),
         looked,
         remedy: "`services/testbed/prerequisites.sh --tools openvpn2.5` unpacks it",
     };
@@ -37,7 +34,7 @@ fn of_release(release: &str, program: PathBuf) -> Result<PathBuf, Missing> {
         return Err(missing(format!("at {}", program.display())));
     }
     let said = said_of_itself(&program);
-    match said.starts_with(&format!("OpenVPN {release}.")) {
+    match said.starts_with("OpenVPN 2.5.") {
         true => Ok(program),
         false => Err(missing(format!("at {}, which says: {said}", program.display()))),
     }
@@ -62,7 +59,7 @@ mod tests {
     #[test]
     fn what_is_not_there_and_what_is_another_program_are_missing() {
         for program in ["/nonexistent/openvpn", "/bin/echo"] {
-            let missing = of_release("2.5", program.into()).expect_err(program).to_string();
+            let missing = of_2_5(program.into()).expect_err(program).to_string();
             assert!(
                 missing.starts_with("OpenVPN 2.5 not found: looked at ") && missing.contains(program),
                 "{missing}"

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use super::model::Answer;
+use super::model::{Answer, Happened};
 
 /// What one thing should be by all answers.
 #[derive(Debug)]
@@ -23,16 +23,10 @@ impl<T: Debug + PartialEq> Answered<T> {
     }
 
     pub(super) fn note(&mut self, asked: T, answer: &Answer) {
-        match answer {
-            Answer::Done => self.answered = asked,
-            Answer::Open => self.open.push(asked),
-            Answer::Unknown
-            | Answer::Taken
-            | Answer::NoDevice
-            | Answer::BeyondLimit
-            | Answer::Refused
-            | Answer::ReadOnly
-            | Answer::NotSent => {}
+        match answer.happened() {
+            Happened::Yes => self.answered = asked,
+            Happened::Perhaps => self.open.push(asked),
+            Happened::No => {}
         }
     }
 

@@ -32,6 +32,31 @@ pub(super) enum Answer {
     NotSent,
 }
 
+/// Whether what was asked has happened, by the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Happened {
+    Yes,
+    /// Also later, or never.
+    Perhaps,
+    No,
+}
+
+impl Answer {
+    pub(super) fn happened(&self) -> Happened {
+        match self {
+            Self::Done => Happened::Yes,
+            Self::Open => Happened::Perhaps,
+            Self::Unknown
+            | Self::Taken
+            | Self::NoDevice
+            | Self::BeyondLimit
+            | Self::Refused
+            | Self::ReadOnly
+            | Self::NotSent => Happened::No,
+        }
+    }
+}
+
 /// One username; only one worker uses it.
 #[derive(Debug, Clone)]
 pub(super) struct Person {
@@ -138,19 +163,13 @@ impl Person {
         };
         self.possible = after;
         if let Some(action) = operation.action() {
-            match answer {
-                Answer::Done => *self.answered.entry(action).or_default() += 1,
-                Answer::Open => {
+            match answer.happened() {
+                Happened::Yes => *self.answered.entry(action).or_default() += 1,
+                Happened::Perhaps => {
                     self.open = true;
                     *self.unanswered.entry(action).or_default() += 1;
                 }
-                Answer::Unknown
-                | Answer::Taken
-                | Answer::NoDevice
-                | Answer::BeyondLimit
-                | Answer::Refused
-                | Answer::ReadOnly
-                | Answer::NotSent => {}
+                Happened::No => {}
             }
         }
         self.note_fates(operation, answer);
@@ -170,16 +189,10 @@ impl Person {
 
     /// What the answer says of credentials that were told of before.
     fn note_fates(&mut self, operation: &Operation, answer: &Answer) {
-        let fate = match answer {
-            Answer::Done => Fate::Revoked,
-            Answer::Open => Fate::Unknown,
-            Answer::Unknown
-            | Answer::Taken
-            | Answer::NoDevice
-            | Answer::BeyondLimit
-            | Answer::Refused
-            | Answer::ReadOnly
-            | Answer::NotSent => return,
+        let fate = match answer.happened() {
+            Happened::Yes => Fate::Revoked,
+            Happened::Perhaps => Fate::Unknown,
+            Happened::No => return,
         };
         let valid = self.told.iter_mut().filter(|told| told.fate == Fate::Valid);
         for told in valid.filter(|told| operation.revokes(told.device)) {

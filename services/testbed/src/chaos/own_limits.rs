@@ -148,13 +148,12 @@ impl OwnLimits {
 
     /// Whether what is shown as what holds is that of the user where it has own values, and nobody's or the group's elsewhere.
     pub(super) fn comes_first_in(self, effective: &Value) -> bool {
-        let comes_first = |own: Option<Value>, effective: &Value| match own {
-            Some(own) => *effective == held(&own, "own"),
-            None => effective.is_null() || effective["from"] == "group",
+        let comes_first = |own: Option<Value>, holds: &Value| match own {
+            Some(own) => *holds == held(&own, "own"),
+            None => holds.is_null() || holds["from"] == "group",
         };
-        let own = self.own().into_iter();
-        let mut own = own.map(|(name, own)| (own, &effective[name]));
-        own.all(|(own, effective)| comes_first(own, effective))
+        let mut own = self.own().into_iter();
+        own.all(|(name, own)| comes_first(own, &effective[name]))
             && comes_first(self.down.map(Value::from), &effective["speed"]["down"])
     }
 

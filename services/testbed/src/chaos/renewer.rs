@@ -11,7 +11,12 @@ use tokio_util::sync::CancellationToken;
 use vpnmanager_testbed::stack::Stack;
 
 use super::{
-    inventory::Audited, model::Answer, operation::OldProfiles, renewed::rows, request::Requests, work::Worked,
+    inventory::Audited,
+    model::{Answer, Happened},
+    operation::OldProfiles,
+    renewed::rows,
+    request::Requests,
+    work::Worked,
 };
 
 /// What was answered of the reissues of each node.
@@ -39,8 +44,8 @@ impl Reissues {
     /// Notes an answer with its body. The error says what the body should show.
     pub(super) fn note(&mut self, node: &str, asked: Asked, (answer, body): (&Answer, &Value)) -> Result<(), String> {
         let known = self.0.entry(node.to_owned()).or_default();
-        match (answer, asked) {
-            (Answer::Done, _) => {
+        match (answer.happened(), asked) {
+            (Happened::Yes, _) => {
                 let Some(started_at) = body["started_at"].as_str() else {
                     return Err("when it was started".to_owned());
                 };
@@ -59,24 +64,15 @@ impl Reissues {
                 }
                 Ok(())
             }
-            (Answer::Open, Asked::Start) => {
+            (Happened::Perhaps, Asked::Start) => {
                 known.open_starts += 1;
                 Ok(())
             }
-            (Answer::Open, Asked::Stop) => {
+            (Happened::Perhaps, Asked::Stop) => {
                 known.open_stops += 1;
                 Ok(())
             }
-            (
-                Answer::Unknown
-                | Answer::Taken
-                | Answer::NoDevice
-                | Answer::BeyondLimit
-                | Answer::Refused
-                | Answer::ReadOnly
-                | Answer::NotSent,
-                _,
-            ) => Ok(()),
+            (Happened::No, _) => Ok(()),
         }
     }
 

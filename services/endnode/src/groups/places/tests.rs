@@ -307,7 +307,7 @@ fn a_session_fits_with_the_address_of_its_credential_in_the_slice_of_its_listene
         panic!("there is room")
     };
     let addresses = [0, 1].map(|number| {
-        let slice = places.layout().beside(number);
+        let slice = places.layout().beside(ListenerNumber(number));
         let address6 = slice.address6(given.host).expect("room");
         (slice.address(given.host).to_string(), address6.to_string())
     });
@@ -324,7 +324,7 @@ fn a_session_fits_with_the_address_of_its_credential_in_the_slice_of_its_listene
             // He has none, and is judged by the network of his listener.
             assert_eq!(fits(other, "alice.x", address, ""), !is_hers, "{address} at {other}");
         }
-        let taken = places.layout().beside(number).address6(given.host + 1);
+        let taken = places.layout().beside(ListenerNumber(number)).address6(given.host + 1);
         assert!(!fits(number, "eve.x", "", &taken.expect("room").to_string()));
         assert_eq!(places.fits(&name("eve.x"), address, ""), number == 0);
     }

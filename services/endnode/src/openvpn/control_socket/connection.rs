@@ -104,10 +104,14 @@ impl Connection {
         let listed = replies::listed_in(&self.lines(OvpnCommand::Status(StatusFormat::V3)).await?)?;
         let Listed {
             mut sessions,
-            handshakes: begun,
+            handshakes,
         } = listed;
-        let on_list = u32::try_from(sessions.len()).unwrap_or(u32::MAX);
-        self.snapshot = Some((asked, Snapshot { at, on_list, begun }));
+        let snapshot = Snapshot {
+            at,
+            sessions: u32::try_from(sessions.len()).unwrap_or(u32::MAX),
+            handshakes,
+        };
+        self.snapshot = Some((asked, snapshot));
         let live: HashSet<u64> = sessions.iter().map(|session| session.cid).collect();
         self.clients.retain(|cid, _| live.contains(cid));
         add_logins(&mut sessions, &self.clients);

@@ -26,7 +26,7 @@ pub enum Link {
 }
 
 /// The server at a glance.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overview {
     /// OpenVPN's process id.
     pub pid: u32,

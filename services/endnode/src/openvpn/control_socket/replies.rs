@@ -58,9 +58,9 @@ pub struct Snapshot {
     /// The moment, or one just before it.
     pub at: DateTime<Utc>,
     /// Clients that had finished their handshake.
-    pub on_list: u32,
+    pub sessions: u32,
     /// Handshakes that were not finished.
-    pub begun: Vec<Handshake>,
+    pub handshakes: Vec<Handshake>,
 }
 
 /// Process id of the server, from the reply to `pid`.

@@ -23,21 +23,16 @@ const OWN_LIMIT: u32 = 1024;
 
 /// What a check tells.
 #[derive(Debug, Default)]
-pub(super) struct Checked {
+pub struct Checked {
     /// What should change.
-    pub(super) findings: Vec<Finding>,
+    pub findings: Vec<Finding>,
     /// Places for clients, which handshakes that are not finished take too; `None` where OpenVPN may run with other files.
-    pub(super) places: Option<u32>,
+    pub places: Option<u32>,
 }
 
 /// Checks a file, and those that it includes, against what the agent and the users' profiles rely on, and what the OpenVPN that runs
 /// with it takes. What that one's command line says counts too.
-pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Vec<Finding> {
-    check(conf_file, expected, running).findings
-}
-
-/// The same, with what else the files say.
-pub(super) fn check(conf_file: &Path, expected: &Expected, running: &Running) -> Checked {
+pub fn lint(conf_file: &Path, expected: &Expected, running: &Running) -> Checked {
     let read = Directives::read(conf_file);
     let mut alone = judge(&read, expected, running.release);
     let Some(command_line) = &running.command_line else {

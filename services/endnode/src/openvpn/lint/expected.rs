@@ -31,6 +31,27 @@ pub struct Expected {
     pub sysctls: PathBuf,
 }
 
+#[cfg(test)]
+impl Expected {
+    /// All of it in this folder, of a node that is reached at 1194 over UDP.
+    pub(crate) fn in_folder(dir: &Path) -> Self {
+        let at = |name: &str| dir.join(name);
+        Self {
+            allow_dir: at("allow"),
+            control_socket: at("m.sock"),
+            port: 1194,
+            protocol: Protocol::Udp,
+            ipv6: false,
+            ca: at("ca.crt"),
+            certificate: at("node.crt"),
+            key: at("node.key"),
+            tls_crypt_v2: at("v2.key"),
+            network: None,
+            sysctls: at("sys"),
+        }
+    }
+}
+
 /// Whether both lead to the same file, which need not exist: links and `..` on the way count for where they lead.
 pub(super) fn is_same_place(one: &Path, other: &Path) -> bool {
     resolved(one) == resolved(other)

@@ -19,7 +19,7 @@ mod way_in;
 mod words;
 
 pub use self::{
-    checks::lint,
+    checks::{Checked, lint},
     command_line::CommandLine,
     expected::Expected,
     finding::{Finding, Severity},

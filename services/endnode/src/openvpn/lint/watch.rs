@@ -12,7 +12,7 @@ use tracing::{info, warn};
 use vpnmanager_nats::network::PoolNetwork;
 
 use super::{
-    checks::{Checked, check},
+    checks::{Checked, lint},
     expected::Expected,
     finding::Finding,
     running::Running,
@@ -96,7 +96,7 @@ impl LintedConf {
         if memory.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
             return memory;
         }
-        let checked = check(&self.file, &memory.expected, &memory.running);
+        let checked = lint(&self.file, &memory.expected, &memory.running);
         let (found, known) = (&checked.findings, &memory.checked.findings);
         for finding in found.iter().filter(|finding| !known.contains(finding)) {
             warn!(finding = %finding, "The OpenVPN configuration needs a change");

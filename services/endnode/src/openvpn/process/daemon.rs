@@ -25,7 +25,7 @@ use crate::{
         room::Room,
         server_conf::LISTENERS_LINE,
         tunnel::RunningTunnel,
-        written_conf::{room_of, tunnel_of},
+        written_conf::{room_of, tunnel_of, value},
     },
     programs::bare_command,
 };
@@ -103,12 +103,9 @@ pub(super) fn listens_as_wanted(launch: &Launch) -> bool {
 /// The port and the transport of a configuration of ours, and all listeners of its node with its own slice where there are several. `udp` and
 /// `udp6` are one transport.
 fn listens_at(conf: &str) -> (Option<&str>, Option<&str>, Option<&str>) {
-    let value = |name: &str| {
-        let mut lines = conf.lines().filter_map(|line| line.split_once(' '));
-        lines.find(|(found, _)| *found == name).map(|(_, value)| value)
-    };
     let all = conf.lines().find_map(|line| line.strip_prefix(LISTENERS_LINE));
-    (value("port"), value("proto").and_then(|proto| proto.get(..3)), all)
+    let transport = value(conf, "proto").and_then(|proto| proto.get(..3));
+    (value(conf, "port"), transport, all)
 }
 
 fn prepare(launch: &Launch) -> Result<(), StartError> {

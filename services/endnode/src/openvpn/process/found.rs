@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     account::{Database, number_of},
+    openvpn::written_conf::value,
     programs::SEARCH_PATH,
 };
 
@@ -169,8 +170,7 @@ fn may_run_as(uid: u32, launch: &Launch) -> bool {
     }
     // It may have been started before OPENVPN_USER was changed.
     let conf = fs::read_to_string(&launch.files.conf).unwrap_or_default();
-    let user = conf.lines().find_map(|line| line.strip_prefix("user "));
-    user.is_some_and(|user| number_of(Database::Users, user).is_ok_and(|number| number == uid))
+    value(&conf, "user").is_some_and(|user| number_of(Database::Users, user).is_ok_and(|number| number == uid))
 }
 
 /// The account whose rights a process has.

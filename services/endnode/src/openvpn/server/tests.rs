@@ -3,7 +3,6 @@ use std::fs;
 use chrono::{DateTime, Utc};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use vpnmanager_nats::commands::Protocol;
 
 use super::*;
 use crate::{
@@ -79,35 +78,16 @@ fn of_an_operators_file_that_changed_the_places_are_not_those_of_the_openvpn_tha
     let dir = tempfile::tempdir().expect("a folder");
     let at = |name: &str| dir.path().join(name);
     fs::write(at("server.conf"), "max-clients 50\n").expect("written");
-    let expected = Expected {
-        allow_dir: at("allow"),
-        control_socket: at("no.sock"),
-        port: 1194,
-        protocol: Protocol::Udp,
-        ipv6: false,
-        ca: at("ca.crt"),
-        certificate: at("node.crt"),
-        key: at("node.key"),
-        tls_crypt_v2: at("v2.key"),
-        network: None,
-        sysctls: at("sys"),
-    };
+    let expected = Expected::in_folder(dir.path());
     let told = watch::Sender::new(None).subscribe();
     let (mut server, _task) = unreachable_at(&dir, None);
     server.run_by = RunBy::Operator(Some(LintedConf::new(at("server.conf"), expected, told)));
     let places = |since| {
         let overview = Overview {
-            pid: 7,
-            version: None,
-            serving: true,
             since,
-            sessions: 0,
-            snapshot: None,
-            bytes_in: 0,
-            bytes_out: 0,
+            ..Overview::default()
         };
-        let outdated = server.outdated(None, Some(&overview));
-        server.places(None, outdated.as_deref())
+        server.places(None, server.is_outdated(None, Some(&overview)))
     };
 
     assert_eq!(places(Utc::now()), Some(50));

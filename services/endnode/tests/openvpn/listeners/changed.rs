@@ -4,6 +4,7 @@ use std::{fs, path::Path};
 
 use vpnmanager_endnode::{
     backend::BackendState,
+    listening::ListenerNumber,
     openvpn::{ManagedOpenVpn, process::end_further},
     slices::first_slice,
 };
@@ -83,7 +84,7 @@ async fn another_network_ends_all_listeners_and_starts_them_anew_together() {
     agent.dies().await;
     let layout = first_slice("10.8.0.0/17".parse().expect("a network"), None, 2).expect("slices");
     for (number, server) in fleet.managed.servers.iter_mut().enumerate() {
-        server.conf.network = layout.beside(number).network();
+        server.conf.network = layout.beside(ListenerNumber(number)).network();
     }
 
     ends_former(&fleet).await;

@@ -7,7 +7,7 @@ use vpnmanager_openapi::Clearable;
 use vpnmanager_openapi::problem::ApiError;
 
 use super::excess::Excess;
-use super::own_rules::{OwnSpeedBody, RulesView, SaidRules};
+use super::own_rules::{OwnSpeedBody, SaidRules};
 use super::quota::{QuotaBody, QuotaView};
 use super::rules::{ReachBody, ReachView};
 use crate::api::entries::PrefixText;
@@ -91,19 +91,21 @@ pub(in crate::api) struct OwnLimitsView {
 impl OwnLimitsBody {
     /// The values; 409 for a day that the period of the quota does not have, and what is wrong with which entry of a list.
     pub(in crate::api) fn into_own(self) -> Result<(OwnLimits, OwnRules), ApiError> {
+        let (up, down) = OwnSpeedBody::said(Some(self.speed));
         let said = SaidRules {
             reach: Some(self.reach.as_deref()),
             routes: Some(self.routes.as_deref()),
-            ..SaidRules::default()
+            up,
+            down,
         };
-        let rules = said.with_speed(Some(self.speed)).into_change()?;
+        let rules = said.into_change()?;
         let limits = OwnLimits {
             devices: self.devices,
             sessions: self.sessions,
             session_excess: self.session_excess.map(Excess::into_excess),
             quota: self.traffic.map(|traffic| traffic.into_quota(QUOTA)).transpose()?,
         };
-        Ok((limits, rules.of(OwnRules::default())))
+        Ok((limits, rules.applied_to(OwnRules::default())))
     }
 }
 
@@ -119,12 +121,14 @@ impl OwnLimitsChanges {
 
     fn into_changes(self) -> Result<(OwnLimitsChange, OwnRulesChange), ApiError> {
         let (reach, routes) = (self.reach.said(), self.routes.said());
+        let (up, down) = OwnSpeedBody::said(self.speed.said());
         let said = SaidRules {
             reach: reach.as_ref().map(Option::as_deref),
             routes: routes.as_ref().map(Option::as_deref),
-            ..SaidRules::default()
+            up,
+            down,
         };
-        let rules = said.with_speed(self.speed.said()).into_change()?;
+        let rules = said.into_change()?;
         let limits = OwnLimitsChange {
             devices: self.devices.said(),
             sessions: self.sessions.said(),
@@ -153,15 +157,16 @@ impl OwnLimitsChanges {
 
 impl OwnLimitsView {
     pub(in crate::api) fn of(limits: OwnLimits, rules: OwnRules) -> Self {
-        let RulesView { reach, routes, speed } = RulesView::of(rules);
         Self {
             devices: limits.devices,
             sessions: limits.sessions,
             session_excess: limits.session_excess.map(Excess::of),
             traffic: limits.quota.as_ref().map(QuotaView::of),
-            reach,
-            routes,
-            speed,
+            reach: rules.reach.map(|reach| reach.into_iter().map(ReachView::of).collect()),
+            routes: rules
+                .routes
+                .map(|routes| routes.iter().map(ToString::to_string).collect()),
+            speed: OwnSpeedBody::of(rules.up, rules.down),
         }
     }
 }

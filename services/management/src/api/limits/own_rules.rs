@@ -1,10 +1,10 @@
-//! Own values of a user for what nodes hold it to, in the API: the parts of requests, and of answers.
+//! Own values of a user for what nodes hold it to, in the API: the parts of requests, and the speed.
 
 use poem_openapi::Object;
-use vpnmanager_nats::{groups::Speed, own_rules::OwnRules};
+use vpnmanager_nats::groups::Speed;
 use vpnmanager_openapi::problem::ApiError;
 
-use super::rules::{ReachBody, ReachView, as_speed, parsed_reach, parsed_routes};
+use super::rules::{ReachBody, as_speed, parsed_reach, parsed_routes};
 use crate::api::entries::PrefixText;
 use crate::api::faults::Faults;
 use crate::domain::own_rules::OwnRulesChange;
@@ -34,10 +34,17 @@ impl OwnSpeedBody {
             down: down.map(Speed::kilobits),
         })
     }
+
+    /// Each way by itself: what a speed that is said leaves out is taken away.
+    pub(super) fn said(speed: Option<Option<Self>>) -> (Option<Option<Speed>>, Option<Option<Speed>>) {
+        let up = speed.map(|own| own.and_then(|own| as_speed(own.up)));
+        let down = speed.map(|own| own.and_then(|own| as_speed(own.down)));
+        (up, down)
+    }
 }
 
 /// What a request says of own rules: of each `None` if it says nothing, `Some(None)` if it takes the own value away.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::api) struct SaidRules<'a> {
     pub(in crate::api) reach: Option<Option<&'a [ReachBody]>>,
     pub(in crate::api) routes: Option<Option<&'a [PrefixText]>>,
@@ -46,18 +53,6 @@ pub(in crate::api) struct SaidRules<'a> {
 }
 
 impl SaidRules<'_> {
-    /// The same with this speed, which is said as a whole.
-    pub(super) fn with_speed(self, speed: Option<Option<OwnSpeedBody>>) -> Self {
-        let Some(speed) = speed else {
-            return self;
-        };
-        Self {
-            up: Some(speed.and_then(|speed| as_speed(speed.up))),
-            down: Some(speed.and_then(|speed| as_speed(speed.down))),
-            ..self
-        }
-    }
-
     /// The change, or what is wrong with which entry: 400 where some have not the form of the description, otherwise 409.
     pub(in crate::api) fn into_change(self) -> Result<OwnRulesChange, ApiError> {
         let mut faults = Faults::default();
@@ -73,29 +68,6 @@ impl SaidRules<'_> {
                 up: self.up,
                 down: self.down,
             }),
-        }
-    }
-}
-
-/// The parts of an answer.
-pub(super) struct RulesView {
-    pub(super) reach: Option<Vec<ReachView>>,
-    pub(super) routes: Option<Vec<String>>,
-    pub(super) speed: Option<OwnSpeedBody>,
-}
-
-impl RulesView {
-    pub(super) fn of(rules: OwnRules) -> Self {
-        let OwnRules {
-            reach,
-            routes,
-            up,
-            down,
-        } = rules;
-        Self {
-            reach: reach.map(|reach| reach.into_iter().map(ReachView::of).collect()),
-            routes: routes.map(|routes| routes.iter().map(ToString::to_string).collect()),
-            speed: OwnSpeedBody::of(up, down),
         }
     }
 }

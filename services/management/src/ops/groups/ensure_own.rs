@@ -47,25 +47,24 @@ where
     E: LacksOwnGroup,
     Run: Future<Output = Result<T, E>>,
 {
-    let mut made = 0;
-    loop {
+    for _ in 0..MAX_MADE {
         let error = match operation().await {
             Ok(done) => return Ok(done),
             Err(error) => error,
         };
-        match error.lacking() {
-            Some(lacking) if made < MAX_MADE => ensure_own_group(app, lacking).await?,
-            Some(_) | None => return Err(error),
-        }
-        made += 1;
+        let Some(lacking) = error.lacking() else {
+            return Err(error);
+        };
+        ensure_own_group(app, lacking).await?;
     }
+    operation().await
 }
 
 /// Makes the group if it is not there, and has all nodes asked for a handshake, whose answer brings it. Does nothing where its base is not there:
 /// the operation that wanted it says so. Who wants it has checked the rules.
 pub(in crate::ops) async fn ensure_own_group(app: &App, wanted: &OwnGroup) -> Result<(), OwnGroupError> {
     // Many users may get the same new rules at once: while one of them waits for changes of groups, the others hold no connection.
-    let _turn = app.own_groups.lock().await;
+    let _turn = app.own_group_turn.lock().await;
     if is_there(&app.db, wanted).await? {
         return Ok(());
     }

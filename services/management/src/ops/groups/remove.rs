@@ -9,7 +9,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, group_snapshot},
-        groups::{read::count_users, tell::count_removal},
+        groups::{read::count_users, tell::raise_revision},
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
         transact::transact,
     },
@@ -65,7 +65,7 @@ async fn record(
         .exec(transaction)
         .await?;
     group::Entity::delete_by_id(group.id).exec(transaction).await?;
-    count_removal(transaction).await?;
+    raise_revision(transaction).await?;
     let entry = Entry::new(actor, AuditAction::GroupDeleted, &app.config.server_id).before(group_snapshot(&group));
     audit::record_one(transaction, entry).await?;
     Ok(())

@@ -6,7 +6,7 @@ use crate::{
     app::App,
     ops::{
         groups::{
-            tell::count_removal,
+            tell::raise_revision,
             unused_own::{Unused, delete_unused, is_any_old, note_unused},
         },
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
@@ -33,7 +33,7 @@ async fn record(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     // Nodes before groups, as everywhere.
     request_all(transaction).await?;
     if delete_unused(transaction, Unused::Old).await? > 0 {
-        count_removal(transaction).await?;
+        raise_revision(transaction).await?;
     }
     Ok(())
 }

@@ -40,27 +40,27 @@ pub enum TellGroupsError {
 /// Checks that there may be one more group. Those for own rules of users count too; where there is no room, as many are deleted of those that
 /// nobody has as are needed. The caller has had all nodes asked for a handshake, because nodes are locked before groups.
 pub(super) async fn check_room(transaction: &DatabaseTransaction) -> Result<(), TellGroupsError> {
-    let mut held = Held::count(transaction).await?;
-    if held.beyond() > 0 {
-        delete_unused(transaction, Unused::Longest(held.beyond())).await?;
-        held = Held::count(transaction).await?;
+    let mut counted = Counted::count(transaction).await?;
+    if counted.beyond() > 0 {
+        delete_unused(transaction, Unused::Longest(counted.beyond())).await?;
+        counted = Counted::count(transaction).await?;
     }
-    match held.beyond() {
+    match counted.beyond() {
         0 => Ok(()),
         _ => Err(TellGroupsError::TooMany {
-            groups: held.groups,
-            own: held.own,
+            groups: counted.groups,
+            own: counted.own,
         }),
     }
 }
 
 /// How many groups there are.
-struct Held {
+struct Counted {
     groups: u64,
     own: u64,
 }
 
-impl Held {
+impl Counted {
     async fn count(transaction: &DatabaseTransaction) -> Result<Self, DbErr> {
         Ok(Self {
             groups: group::Entity::find().count(transaction).await?,
@@ -77,7 +77,7 @@ impl Held {
 /// Counts a change that this transaction has written, so that a node can say whether it has applied it. The caller has the nodes asked for
 /// a handshake, whose answer brings it.
 pub(super) async fn count_change(transaction: &DatabaseTransaction) -> Result<(), TellGroupsError> {
-    count_removal(transaction).await?;
+    raise_revision(transaction).await?;
     match told_groups(transaction).await? {
         Some(groups) if !fit(&groups) => {
             let own = own_group::Entity::find().count(transaction).await?;
@@ -87,8 +87,8 @@ pub(super) async fn count_change(transaction: &DatabaseTransaction) -> Result<()
     }
 }
 
-/// The same where groups were deleted and nothing else: what is left is no longer than it was.
-pub(super) async fn count_removal(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
+/// Raises the revision of what nodes are told. Alone it is enough where groups were only deleted: what is left is no longer than it was.
+pub(super) async fn raise_revision(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
     transaction
         .execute_unprepared("UPDATE groups_told SET revision = revision + 1")
         .await

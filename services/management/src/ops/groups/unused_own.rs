@@ -5,7 +5,8 @@ use vpnmanager_nats::groups::GroupName;
 
 /// No user is in it. A removed user counts until the last node has confirmed the removal, when its row goes.
 const NOBODY: &str = "NOT EXISTS (SELECT FROM users u WHERE u.own_group = o.name)";
-/// Nobody has been in it for long, and nodes know where its members are now: until they have applied that, they hold them to it.
+/// Nobody has been in it for long, and nodes know where users of its group are now: until they have applied that, they hold them to it. Who went to
+/// another group since reaches nothing on a node that has yet to hear of it.
 const OLD: &str = "unused_since < now() - interval '1 hour'
      AND NOT EXISTS (SELECT FROM placements p JOIN users u ON u.id = p.user_id
                      WHERE u.group_name = o.group_name AND p.applied_revision < p.wanted_revision)";

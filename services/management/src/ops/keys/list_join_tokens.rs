@@ -5,6 +5,8 @@ use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_entities::join_token::TokenState;
 use vpnmanager_nats::ids::NodeId;
 
+use crate::ops::count::count;
+
 /// A token as people may see it: its hash is not read.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct JoinTokenView {
@@ -43,11 +45,10 @@ pub async fn list_join_tokens(
     limit: u64,
 ) -> Result<Vec<JoinTokenView>, DbErr> {
     let state = state.map(|state| state.as_str().to_owned());
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         PAGE,
-        [before.into(), state.into(), limit.into()],
+        [before.into(), state.into(), count(limit).into()],
     );
     JoinTokenView::find_by_statement(statement).all(db).await
 }

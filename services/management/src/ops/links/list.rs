@@ -6,6 +6,7 @@ use vpnmanager_entities::user;
 use vpnmanager_nats::{device::DeviceName, username::Username};
 
 use super::state::IS_OPEN;
+use crate::ops::count::count;
 use crate::ops::users::locked::LivingUserError;
 
 /// A link as people may see it: its hash is not read.
@@ -36,7 +37,6 @@ pub async fn list_links(
 ) -> Result<Vec<LinkView>, LivingUserError> {
     let found = user::Entity::find_living_by_username(username).one(db).await?;
     let user = found.ok_or(LivingUserError::UnknownUser)?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         format!(
@@ -45,7 +45,7 @@ pub async fn list_links(
              WHERE l.user_id = $1 AND ($2::bigint IS NULL OR l.id < $2) AND {IS_OPEN}
              ORDER BY l.id DESC LIMIT $3"
         ),
-        [user.id.into(), before.into(), limit.into()],
+        [user.id.into(), before.into(), count(limit).into()],
     );
     Ok(LinkView::find_by_statement(statement).all(db).await?)
 }

@@ -23,6 +23,7 @@ use crate::{
     },
     ops::{
         audit::{self, Entry},
+        count::count,
         credentials::{
             devices::devices_of,
             give::{NewCredential, give_credentials},
@@ -159,7 +160,7 @@ async fn find_lacking(db: &DatabaseConnection, fleet: &Fleet, goal: Goal) -> Res
     }
     // No user can be on more nodes than are open.
     let wanted = |(pool, open): (String, i64)| {
-        let replicas = i64::try_from(fleet.replicas_of(&pool, goal.replicas)).unwrap_or(i64::MAX);
+        let replicas = count(fleet.replicas_of(&pool, goal.replicas));
         (pool, open.min(replicas))
     };
     let (pools, wanted): (Vec<String>, Vec<i64>) = nodes.into_iter().map(wanted).unzip();

@@ -16,6 +16,7 @@ use crate::{
     app::App,
     ops::{
         columns::columns_of,
+        count::count,
         in_batches::change_all,
         nodes::ask::{AskNodeError, ask_node},
         publications::claim::{Claim, publications},
@@ -103,8 +104,8 @@ pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim
             names(&spared.wholly).into(),
             ASK_AGAIN_AFTER.as_secs_f64().into(),
             names(&spared.but_for_one).into(),
-            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
-            i64::try_from(OF_ONE_NODE).unwrap_or(i64::MAX).into(),
+            count(BATCH).into(),
+            count(OF_ONE_NODE).into(),
         ],
     );
     let claimed = placement::Model::find_by_statement(statement).all(db).await?;

@@ -10,7 +10,7 @@ use vpnmanager_nats::{envelope::Envelope, ids::NodeId, publish::Publication};
 
 use crate::{
     domain::command::{CommandSource, Endpoint, compose},
-    ops::columns::columns_of,
+    ops::{columns::columns_of, count::count},
 };
 
 /// The most placements that one run publishes.
@@ -62,7 +62,7 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
         ),
         [
             LEASE.as_secs_f64().into(),
-            i64::try_from(BATCH).unwrap_or(i64::MAX).into(),
+            count(BATCH).into(),
             LOOKED_AT.into(),
             OF_ONE_NODE.into(),
         ],

@@ -3,6 +3,8 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_nats::ids::{NodeId, UserKey};
 
+use crate::ops::count::count;
+
 /// Whether commands may wait behind others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Urgency {
@@ -45,7 +47,7 @@ struct Marked {
 /// Marks placements as unpublished because the store was replaced: a batch of those after the placement with this id. Returns the id of the last,
 /// or `None` if there are no more.
 pub async fn publish_all_again(db: &impl ConnectionTrait, after: i64) -> Result<Option<i64>, DbErr> {
-    let batch = i64::try_from(BATCH).unwrap_or(i64::MAX);
+    let batch = count(BATCH);
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "WITH next AS MATERIALIZED (

@@ -4,6 +4,7 @@
 use sea_orm::{DatabaseBackend, DatabaseConnection, DbErr, FromQueryResult, Statement};
 
 use super::find_excess::TOLD_WITHIN;
+use crate::ops::count::count;
 
 #[derive(FromQueryResult)]
 struct Least {
@@ -47,7 +48,7 @@ pub fn query(after: i64, least: i16, most: usize) -> Statement {
         [
             after.into(),
             i64::from(least).into(),
-            i64::try_from(most).unwrap_or(i64::MAX).into(),
+            count(most).into(),
             TOLD_WITHIN.as_secs_f64().into(),
         ],
     )

@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait, IntoActiveModel};
 use tracing::warn;
 use vpnmanager_entities::{group, user};
-use vpnmanager_nats::{groups::GroupName, own_rules::OwnRules, username::Username};
+use vpnmanager_nats::{groups::GroupName, username::Username};
 use vpnmanager_runtime::log_limit::LogLimit;
 
 use crate::{
@@ -189,7 +189,8 @@ async fn apply(
     check_own_rules(app, transaction, &said)
         .await
         .map_err(OwnGroupError::from)?;
-    let own_group = own_group(&before, group.as_ref(), &change.rules.of(stored));
+    let base = group.as_ref().map_or(&before.group_name, |group| &group.name);
+    let own_group = OwnGroup::of(base, &change.rules.applied_to(stored));
     let has_other_rules = own_group.as_ref().map(|own| &own.name) != before.own_group.as_ref();
     let has_same_values = (active, expires_at, limits) == (before.active, before.expires_at, held);
     if has_same_values && group.is_none() && !has_other_rules {
@@ -246,11 +247,6 @@ async fn other_group(
         Some(group) => Ok(Some(group)),
         None => Err(ChangeUserError::UnknownGroup(name.clone())),
     }
-}
-
-/// The group for the own rules that the user has after the change; `None`: it has none then.
-fn own_group(before: &user::Model, other_group: Option<&group::Model>, rules: &OwnRules) -> Option<OwnGroup> {
-    OwnGroup::of(other_group.map_or(&before.group_name, |group| &group.name), rules)
 }
 
 /// Keeps the group that the user gets into for its own rules until the transaction ends.

@@ -19,7 +19,7 @@ use crate::{
 /// Users of one run.
 const BATCH: usize = 100;
 
-/// A user whose group for own rules is not there, or is one of another group.
+/// A user whose group for own rules is not there, or is one of another group. Of one whose own group is not there nothing can be mended.
 #[derive(FromQueryResult)]
 struct Misplaced {
     username: Username,
@@ -30,25 +30,34 @@ struct Misplaced {
 /// Changes up to 100 users who are in a wrong one, and says whether there may be more. Replicas may do this at once.
 ///
 /// # Errors
-/// The first one, after all were tried.
+/// The first one, after all were tried; none where there may be more and somebody was mended, because the next run comes at once and ends sooner
+/// or later.
 pub async fn mend_own_groups(app: &App) -> Result<bool, ChangeUserError> {
     let misplaced = misplaced(&app.db).await?;
+    let mut is_any_mended = false;
     let mut failed = None;
     for user in &misplaced {
-        if let Err(error) = mend(app, user).await {
-            failed = failed.or(Some(error));
+        match mend(app, user).await {
+            Ok(()) => is_any_mended = true,
+            Err(error) => failed = failed.or(Some(error)),
         }
     }
-    failed.map_or(Ok(misplaced.len() == BATCH), Err)
+    let more = is_any_mended && misplaced.len() == BATCH;
+    match failed {
+        Some(error) if !more => Err(error),
+        Some(_) | None => Ok(more),
+    }
 }
 
+/// Some of them, in another order each time: those who cannot be mended hold up nobody.
 async fn misplaced(db: &DatabaseConnection) -> Result<Vec<Misplaced>, DbErr> {
     let statement = Statement::from_string(
         db.get_database_backend(),
         format!(
-            "SELECT u.username, u.group_name, u.own_rules FROM users u LEFT JOIN own_groups o ON o.name = u.own_group
+            "SELECT u.username, u.group_name, u.own_rules
+             FROM users u JOIN groups g ON g.name = u.group_name LEFT JOIN own_groups o ON o.name = u.own_group
              WHERE u.own_group IS NOT NULL AND u.removed_at IS NULL AND o.group_name IS DISTINCT FROM u.group_name
-             ORDER BY u.id LIMIT {BATCH}"
+             ORDER BY random() LIMIT {BATCH}"
         ),
     );
     Misplaced::find_by_statement(statement).all(db).await

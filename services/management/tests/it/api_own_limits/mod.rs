@@ -3,6 +3,7 @@
 mod changes;
 mod devices;
 mod lists;
+mod mending;
 mod own_groups;
 mod refused;
 mod routes;
@@ -11,9 +12,8 @@ mod rules;
 use poem::http::{Method, StatusCode};
 use poem::test::TestResponse;
 use serde_json::{Value, json};
-use vpnmanager_management::ops::groups::told::told_groups;
+use vpnmanager_management::{domain::own_rules::OwnRulesChange, ops::groups::told::told_groups};
 use vpnmanager_nats::groups::{Group, GroupRules};
-use vpnmanager_testbed::wait;
 
 use crate::stack::{Stack, get, json_of, post, send};
 
@@ -76,8 +76,10 @@ async fn change_group(stack: &Stack, group: &str, body: &Value) {
     json_of(changed, StatusCode::OK).await;
 }
 
-/// Ends the background tasks, so that only the test claims placements.
-async fn stop(stack: &Stack) {
-    stack.tasks.stop();
-    stack.tasks.wait(wait::SOON).await.expect("stopped");
+/// Own rules with this speed, in kilobits in a second from the node.
+fn down(kilobits: u32) -> OwnRulesChange {
+    OwnRulesChange {
+        down: Some(Some(kilobits.try_into().expect("a speed"))),
+        ..OwnRulesChange::default()
+    }
 }

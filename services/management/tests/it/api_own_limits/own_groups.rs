@@ -17,7 +17,7 @@ use vpnmanager_management::{
     },
 };
 
-use super::{alice, as_rules, change, create, fleet, get, make, rules_of, send, stop, told};
+use super::{alice, as_rules, change, create, down, fleet, get, make, post, rules_of, send, told};
 use crate::{
     database::{connect, number, run, until},
     ops::audited,
@@ -79,9 +79,9 @@ async fn settle(stack: &Stack) {
 #[tokio::test]
 async fn a_group_for_own_rules_goes_when_nobody_has_had_it_for_an_hour() {
     let stack = fleet().await;
-    let made = make(&stack, "alice", slow(64)).await;
+    make(&stack, "alice", slow(64)).await;
     make(&stack, "bob", slow(128)).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     let (app, db) = (&stack.app, &stack.app.db);
     settle(&stack).await;
     set(&stack, "bob", OwnRulesChange::NONE_LEFT).await;
@@ -102,7 +102,15 @@ async fn a_group_for_own_rules_goes_when_nobody_has_had_it_for_an_hour() {
         remove_unused_own_groups(app).await.expect("removed");
         assert_eq!((told(&stack).await.0, speeds(&stack).await), (before + 1, vec![64]));
     }
-    // A user who is removed counts until its nodes have confirmed that.
+}
+
+#[tokio::test]
+async fn a_user_who_is_removed_counts_until_its_nodes_have_confirmed_that() {
+    let stack = fleet().await;
+    let made = make(&stack, "alice", slow(64)).await;
+    stack.end_tasks().await;
+    let (app, db) = (&stack.app, &stack.app.db);
+    settle(&stack).await;
     let username = "alice".parse().expect("a username");
     remove_user(app, &Actor::system(), &username).await.expect("removed");
     settle(&stack).await;
@@ -120,13 +128,21 @@ async fn a_group_for_own_rules_goes_when_nobody_has_had_it_for_an_hour() {
     run(db, "UPDATE servers SET prompt_since = NULL").await;
     housekeep_twice(&stack).await;
     assert_eq!(number(db, asked).await, 0);
+}
 
-    // Who gets the same values again has it made again.
-    let again = OwnRulesChange {
-        down: Some(Some(64_u32.try_into().expect("a speed"))),
-        ..OwnRulesChange::default()
-    };
-    assert_eq!(set(&stack, "bob", again).await, made["node_group"]);
+#[tokio::test]
+async fn who_gets_the_same_own_rules_again_has_their_group_made_again() {
+    let stack = fleet().await;
+    let made = make(&stack, "alice", slow(64)).await;
+    stack.end_tasks().await;
+    let (app, db) = (&stack.app, &stack.app.db);
+    set(&stack, "alice", OwnRulesChange::NONE_LEFT).await;
+    settle(&stack).await;
+    housekeep_twice(&stack).await;
+    assert!(speeds(&stack).await.is_empty());
+
+    assert_eq!(set(&stack, "alice", down(64)).await, made["node_group"]);
+
     run(db, "UPDATE own_groups SET unused_since = now() - interval '2 hours'").await;
     remove_unused_own_groups(app).await.expect("looked");
     let unused = "SELECT count(*) FROM own_groups WHERE unused_since IS NOT NULL";
@@ -145,7 +161,7 @@ async fn groups_and_those_for_own_rules_are_64_together_at_most() {
     let refused = [
         create(&stack, &slower).await,
         change(&stack, &json!({ "limits": slower["limits"] })).await,
-        send(&stack, Method::POST, "/api/groups", &json!({ "name": "stores" })).await,
+        post(&stack, "/api/groups", &json!({ "name": "stores" })).await,
     ];
 
     for answer in refused {
@@ -174,7 +190,7 @@ async fn groups_that_nobody_has_make_room_for_as_many_as_are_needed() {
                  UPDATE own_groups SET unused_since = now() - interval '1 minute' WHERE rules->>'down' = '128'";
     run(&stack.app.db, since).await;
 
-    let made = send(&stack, Method::POST, "/api/groups", &json!({ "name": "stores" })).await;
+    let made = post(&stack, "/api/groups", &json!({ "name": "stores" })).await;
     json_of(made, StatusCode::CREATED).await;
     assert_eq!(
         speeds(&stack).await,
@@ -272,7 +288,7 @@ async fn nodes_are_told_of_no_more_groups_than_they_read_and_of_those_of_operato
 #[tokio::test]
 async fn the_next_change_mends_what_an_older_replica_left() {
     let stack = fleet().await;
-    let made = make(&stack, "alice", json!({ "limits": { "speed": { "down": 64 } } })).await;
+    let made = make(&stack, "alice", slow(64)).await;
     run(&stack.app.db, "UPDATE users SET group_name = 'sales'").await;
 
     let mended = json_of(change(&stack, &json!({ "group": "sales" })).await, StatusCode::OK).await;
@@ -291,7 +307,7 @@ async fn housekeeping_mends_what_an_older_replica_left() {
     of_sales["group"] = json!("sales");
     make(&stack, "bob", of_sales).await;
     make(&stack, "carol", slow(64)).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     let (app, db) = (&stack.app, &stack.app.db);
     // It moved alice, and deleted the group of bob and made it again.
     let left = "UPDATE users SET group_name = 'sales' WHERE username = 'alice'; DELETE FROM own_groups WHERE group_name = 'sales'";

@@ -7,7 +7,7 @@ use vpnmanager_management::{
     ops::users::change::{UserChange, change_user},
 };
 
-use super::{alice, as_rules, change, change_group, changed, fleet, get, make, rules_of, stop, told};
+use super::{alice, as_rules, change, change_group, changed, down, fleet, get, make, rules_of, told};
 use crate::{
     api_groups::told::commands,
     database::{number, run},
@@ -61,7 +61,7 @@ async fn users_of_a_group_with_the_same_own_rules_share_a_group_for_nodes_with_w
     let daves = get(&stack, "/api/users/dave").await;
     assert_eq!(daves.get("node_group"), None);
 
-    stop(&stack).await;
+    stack.end_tasks().await;
     let group = |user: &Value| user["node_group"].as_str().map(str::to_owned);
     assert_eq!(
         named(&stack).await,
@@ -118,13 +118,9 @@ async fn own_rules_are_set_kept_and_taken_away_each_by_itself() {
 async fn other_own_rules_are_told_to_nodes_at_once() {
     let stack = fleet().await;
     make(&stack, "alice", json!({})).await;
-    stop(&stack).await;
+    stack.end_tasks().await;
     let (app, username) = (&stack.app, "alice".parse().expect("a username"));
-    let slow = OwnRulesChange {
-        down: Some(Some(64_u32.try_into().expect("a speed"))),
-        ..OwnRulesChange::default()
-    };
-    for (rules, expected) in [(slow.clone(), 1), (slow, 0), (OwnRulesChange::NONE_LEFT, 1)] {
+    for (rules, expected) in [(down(64), 1), (down(64), 0), (OwnRulesChange::NONE_LEFT, 1)] {
         run(&app.db, "UPDATE placements SET urgent_since = NULL").await;
         let change = UserChange {
             rules,
@@ -162,7 +158,7 @@ async fn another_group_and_other_rules_of_the_group_come_below_own_rules() {
     let bare = changed(&stack, json!({ "speed": null })).await;
 
     assert_eq!((bare.get("node_group"), &bare["revision"]), (None, &json!(3)));
-    stop(&stack).await;
+    stack.end_tasks().await;
     assert_eq!(named(&stack).await, [("alice".to_owned(), Some("sales".to_owned()))]);
 }
 

@@ -2,11 +2,10 @@
 
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
-use vpnmanager_nats::heartbeats::OpenvpnState;
 
 use super::{get, send};
 use crate::{
-    ops::{in_sync, nodes::hear},
+    ops::nodes::serves,
     stack::{Stack, WithKey as _, json_of, problem_of},
 };
 
@@ -18,12 +17,6 @@ async fn start(stack: &Stack, body: &Value, status: StatusCode) -> Value {
         StatusCode::ACCEPTED => json_of(response, status).await,
         refused => problem_of(response, refused).await.0,
     }
-}
-
-async fn serves(stack: &Stack, id: &str) {
-    stack.enrol_in(id, "default").await;
-    hear(stack, id, OpenvpnState::Up).await;
-    in_sync(stack, id).await;
 }
 
 #[tokio::test]

@@ -10,19 +10,15 @@ use vpnmanager_management::ops::{
 };
 use vpnmanager_nats::heartbeats::OpenvpnState;
 
-use super::{actor, create, enrol, in_sync, node, nodes::hear};
+use super::{
+    actor, create, enrol, in_sync, node,
+    nodes::{hear, serves},
+};
 use crate::stack::{Stack, WithKey as _, json_of, problem_of};
 
 async fn change(stack: &Stack, id: &str, change: NodeChange) -> Result<(bool, bool), ChangeNodeError> {
     let view = change_node(&stack.app, &actor(), &node(id), change).await?;
     Ok((view.server.enabled, view.server.draining))
-}
-
-/// Enrols a node that is heard and in sync, and runs OpenVPN.
-async fn serves(stack: &Stack, id: &str) {
-    enrol(stack, id).await;
-    hear(stack, id, OpenvpnState::Up).await;
-    in_sync(stack, id).await;
 }
 
 #[tokio::test]

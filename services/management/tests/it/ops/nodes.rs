@@ -29,7 +29,7 @@ use vpnmanager_nats::{
 };
 use vpnmanager_testbed::wait;
 
-use super::{actor, create, enrol, node, server_of, view};
+use super::{actor, create, enrol, in_sync, node, server_of, view};
 use crate::{database::run, logs::Logs, stack::Stack};
 
 /// The node was last heard 40 s ago: by default that is lost.
@@ -91,6 +91,13 @@ pub(crate) async fn hear(stack: &Stack, id: &str, state: OpenvpnState) {
     record_heartbeats(&stack.app.db, stack.app.config.health, &[heartbeat(id, state)])
         .await
         .expect("recorded");
+}
+
+/// Enrols a node that is heard and in sync, and runs OpenVPN.
+pub(crate) async fn serves(stack: &Stack, id: &str) {
+    enrol(stack, id).await;
+    hear(stack, id, OpenvpnState::Up).await;
+    in_sync(stack, id).await;
 }
 
 async fn state(stack: &Stack, id: &str) -> NodeState {

@@ -117,7 +117,7 @@ async fn tell(stack: &Stack, node_id: &str, records: &[SessionRecord]) {
 }
 
 /// Creates a user and gives the credential.
-async fn credential_of(stack: &Stack, username: &str) -> CommonName {
+pub(crate) async fn credential_of(stack: &Stack, username: &str) -> CommonName {
     let user = create(stack, username).await.user;
     only_credential(stack, user.id).await
 }

@@ -1,16 +1,11 @@
 //! Draining a node: its clients move to the next one by themselves, and nobody lands on it.
 
-use std::time::Duration;
-
 use vpnmanager_testbed::{client::ClientOptions, stack::Part, wait};
 
 use crate::main_job::{
     profile,
-    site::{Site, Visitor, reached},
+    site::{MOVED, Site, Visitor, reached},
 };
-
-/// No client is without its tunnel for longer.
-const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 #[tokio::test]
 async fn a_drained_node_loses_its_clients_within_two_seconds_each_and_newcomers_go_elsewhere() {

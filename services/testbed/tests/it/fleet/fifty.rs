@@ -7,13 +7,11 @@ use vpnmanager_testbed::wait;
 
 use crate::main_job::{
     profile,
-    site::{Site, Visitor, reached},
+    site::{MOVED, Site, Visitor, reached},
 };
 
 const CLIENTS: usize = 50;
-/// No client of a node that is drained is without its tunnel for longer.
-const MOVED: Duration = wait::under_load(Duration::from_secs(2));
-/// No client of a node that died is.
+/// No client of a node that died is without its tunnel for longer.
 const BACK: Duration = wait::under_load(Duration::from_secs(13));
 
 /// Panics unless all of them reach this server for the `times`-th time, none without its tunnel for longer than `bound`.

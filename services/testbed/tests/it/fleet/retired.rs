@@ -1,6 +1,6 @@
 //! A node that leaves the fleet stops serving, and stays stopped; one that was away then learns it from management when it returns.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
@@ -10,11 +10,8 @@ use vpnmanager_testbed::{
 
 use crate::main_job::{
     profile,
-    site::{Site, Visitor, nodes::agent_when},
+    site::{MOVED, Site, Visitor, nodes::agent_when},
 };
-
-/// No client is without its tunnel for longer.
-const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 async fn deregister(site: &Site, node: &str) {
     let path = format!("/api/endnodes/{node}/deregister");

@@ -1,18 +1,14 @@
 //! OpenVPN is restarted on all nodes of a pool while a client goes on.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use vpnmanager_testbed::{stack::Part, wait};
 
 use super::{
     profile,
-    site::{HEARD, Site, reached},
+    site::{HEARD, MOVED, Site, reached},
 };
 
 const PATH: &str = "/api/pools/default/rollout";
-/// No client is without its tunnel for longer, each time that it is moved.
-const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 /// Of each OpenVPN of both nodes.
 fn pids(site: &Site) -> Vec<i32> {

@@ -26,6 +26,8 @@ use super::profile;
 pub(crate) const HEARD: Duration = Duration::from_mins(1);
 /// Without an answer for this long, a stream of pings has ended.
 pub(crate) const SILENCE: Duration = Duration::from_secs(1);
+/// No client of a node that drains or leaves is without its tunnel for longer, each time that it is moved.
+pub(crate) const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 const LINES: usize = 15;
 /// Fifty streams at 50 ms would be what the machine is busy with.
 const CROWD_PING: Duration = Duration::from_millis(100);
@@ -87,6 +89,13 @@ impl Site {
     pub(crate) async fn delete(&self, username: &str) {
         let deleted = self.stack.api().delete_user(username, Some(wait::SOON)).await;
         deleted.unwrap().success().unwrap();
+    }
+
+    /// Changes a user, and waits until all nodes have carried it out.
+    pub(crate) async fn change(&self, username: &str, change: &Value) {
+        let api = self.stack.api();
+        let changed = api.change_user(username, change, Some(wait::SOON)).await.unwrap();
+        assert_synced(&changed.expect(200).unwrap());
     }
 
     /// Creates a group.

@@ -68,17 +68,8 @@ impl Place {
         }
         fs::write(at("other/ca.crt"), certificate("other")).expect("written");
         let expected = Expected {
-            allow_dir: at("allow"),
             control_socket: at("my vpn/m.sock"),
-            port: 1194,
-            protocol: Protocol::Udp,
-            ipv6: false,
-            ca: at("ca.crt"),
-            certificate: at("node.crt"),
-            key: at("node.key"),
-            tls_crypt_v2: at("v2.key"),
-            network: None,
-            sysctls: at("sys"),
+            ..Expected::in_folder(dir.path())
         };
         Self { dir, expected }
     }
@@ -99,7 +90,7 @@ impl Place {
             release: Release::parse(release),
             ..Running::default()
         };
-        lint(&file, &self.expected, &running)
+        lint(&file, &self.expected, &running).findings
     }
 
     /// What is found in the good file with these lines added.

@@ -84,7 +84,7 @@ impl Entry {
                     expires_at: self.expires_at.parse()?,
                     group: group.unwrap_or_default(),
                     limits: OwnLimits::default().changed(limits),
-                    rules: rules.of(OwnRules::default()),
+                    rules: rules.applied_to(OwnRules::default()),
                     home: match &self.server_id {
                         Some(id) => Home::Named(parsed("server_id", id)?),
                         None => Home::Any,

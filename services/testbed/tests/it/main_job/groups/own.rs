@@ -68,14 +68,7 @@ async fn own_reach_and_speed_hold_for_one_user_alone_also_while_the_agent_is_dea
     scene.site.stack.start_part(Part::Node(1)).await.unwrap();
 
     scene.is_applied().await;
-    let none = json!({ "limits": null });
-    let changed = scene
-        .site
-        .stack
-        .api()
-        .change_user("alice", &none, Some(wait::SOON))
-        .await;
-    assert_synced(&changed.unwrap().expect(200).unwrap());
+    scene.site.change("alice", &json!({ "limits": null })).await;
     alice.client.connected_times(2, wait::SOON).await.unwrap();
     scene.is_held_to_nothing(&alice).await;
     assert_eq!(bob.client.connections(), 1, "somebody else was disturbed");

@@ -9,7 +9,7 @@ use vpnmanager_testbed::{
 };
 
 use super::{at_both, connect_at, visit_at};
-use crate::main_job::site::{Site, assert_synced};
+use crate::main_job::site::Site;
 
 #[tokio::test]
 async fn a_deleted_user_is_cut_on_each_listener_and_stays_out() {
@@ -41,7 +41,6 @@ async fn a_suspended_user_is_cut_on_each_listener_and_comes_back_on_each() {
     let Some(site) = at_both("listeners suspend", 1).await else {
         return;
     };
-    let api = site.stack.api();
     let witnesses = site.create("witness").await;
     let text = site.create("alice").await;
     let witness = visit_at(&site, Listener::UDP, &witnesses).await;
@@ -49,20 +48,16 @@ async fn a_suspended_user_is_cut_on_each_listener_and_comes_back_on_each() {
     let on_tcp = visit_at(&site, Listener::TCP, &text).await;
 
     let began = SystemTime::now();
-    let suspend = json!({ "active": false });
-    let suspended = api.change_user("alice", &suspend, Some(wait::SOON)).await.unwrap();
+    site.change("alice", &json!({ "active": false })).await;
 
-    assert_synced(&suspended.expect(200).unwrap());
     for (alice, listener) in [on_udp, on_tcp].into_iter().zip(Listener::BOTH) {
         alice.is_cut(began, &format!("active=false, at {listener},")).await;
         alice.connection.close().await;
     }
     site.refuses(&text).await;
 
-    let resume = json!({ "active": true });
-    let resumed = api.change_user("alice", &resume, Some(wait::SOON)).await.unwrap();
+    site.change("alice", &json!({ "active": true })).await;
 
-    assert_synced(&resumed.expect(200).unwrap());
     site.lets_in(&text).await;
     witness.lost_nothing().await;
 }

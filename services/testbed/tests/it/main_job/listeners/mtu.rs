@@ -15,7 +15,7 @@ use crate::main_job::{
 
 /// What a ping adds to its payload: the headers of IPv4 and ICMP, in bytes.
 const HEADERS: u16 = 28;
-const MTU: u16 = 1320;
+pub(in crate::main_job) const MTU: u16 = 1320;
 const USUAL: u16 = 1500;
 const DEVICES: [&str; 2] = ["vpn-udp1194", "vpn-tcp443"];
 

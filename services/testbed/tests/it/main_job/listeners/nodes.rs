@@ -13,11 +13,8 @@ use super::{at_both, connect_at, visit_at};
 use crate::main_job::{
     failover::DEAD,
     profile,
-    site::{Site, Visitor, reached},
+    site::{MOVED, Site, Visitor, reached},
 };
-
-/// No client of a drained node is without its tunnel for longer.
-const MOVED: Duration = wait::under_load(Duration::from_secs(2));
 
 /// Alice, connected to her home over TCP.
 struct Scene {

@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use vpnmanager_testbed::{
+    directives::{BLOCK_OUTSIDE_DNS, KEEP_DNS, all_with},
     stack::{Connection, Listener, ServiceState, StackOptions},
     wait,
 };
@@ -11,28 +12,16 @@ use vpnmanager_testbed::{
 use super::{connect_old, required};
 use crate::main_job::{
     failover::DEAD,
-    listeners::{both, mtu::largest_is},
+    listeners::{
+        both,
+        mtu::{MTU, largest_is},
+    },
     network::{reaches, reaches_all, set_network},
     profile,
-    site::{Site, Visitor, assert_synced},
+    site::{Site, Visitor},
 };
 
-const MTU: u16 = 1320;
 const DOMAINS: [&str; 2] = ["internal.example", "corp.example"];
-/// A directive of each kind but `pull-filter`, with which there are no names.
-const DIRECTIVES: [&str; 11] = [
-    "auth-nocache",
-    "block-outside-dns",
-    "connect-retry 2 30",
-    "disable-dco",
-    "float",
-    "mssfix 1400",
-    "mute 20",
-    "rcvbuf 393216",
-    "sndbuf 393216",
-    "server-poll-timeout 5",
-    "verb 4",
-];
 /// What 2.5 says of a line that it does not take ends so, where that does no harm: of what it knows on Windows alone or not at all, after
 /// `setenv opt` or pushed, and of the MTU that is pushed, which it has from its profile.
 const HARMLESS: [&str; 3] = [
@@ -118,9 +107,12 @@ async fn a_client_of_2_5_takes_every_line_and_reaches_all_by_each_listener_over_
         "mtu": MTU,
     });
     set_network(&site, &network).await;
-    set_directives(&site, &DIRECTIVES).await;
+    // With `pull-filter`, the other one of DNS, there are no names.
+    let directives = all_with(BLOCK_OUTSIDE_DNS);
+    set_directives(&site, &directives).await;
     let text = site.create_at("alice", "node-1").await;
-    for line in DIRECTIVES.into_iter().chain(["tun-mtu 1320", "FRIENDLY_NAME"]) {
+    let mtu = format!("tun-mtu {MTU}");
+    for line in directives.into_iter().chain([mtu.as_str(), "FRIENDLY_NAME"]) {
         assert!(text.contains(line), "{line}");
     }
 
@@ -137,7 +129,7 @@ async fn a_client_of_2_5_takes_every_line_and_reaches_all_by_each_listener_over_
         alice.close().await;
     }
 
-    set_directives(&site, &["pull-filter ignore dns"]).await;
+    set_directives(&site, &[KEEP_DNS]).await;
     let text = api.profile("alice").await.unwrap();
     let alice = connect_old(&site, &program, Listener::UDP, &text).await;
     took_every_line(&alice);
@@ -155,7 +147,6 @@ async fn a_client_of_2_5_is_cut_on_each_listener_as_its_user_is_suspended_and_co
         return;
     };
     let site = Site::start(both(1)).await;
-    let api = site.stack.api();
     let text = site.create("alice").await;
     let mut visitors = Vec::new();
     for listener in Listener::BOTH {
@@ -163,10 +154,8 @@ async fn a_client_of_2_5_is_cut_on_each_listener_as_its_user_is_suspended_and_co
     }
 
     let began = SystemTime::now();
-    let suspend = json!({ "active": false });
-    let suspended = api.change_user("alice", &suspend, Some(wait::SOON)).await.unwrap();
+    site.change("alice", &json!({ "active": false })).await;
 
-    assert_synced(&suspended.expect(200).unwrap());
     for (alice, listener) in visitors.iter_mut().zip(Listener::BOTH) {
         alice
             .is_cut(began, &format!("active=false of a client of 2.5 at {listener}"))
@@ -175,10 +164,8 @@ async fn a_client_of_2_5_is_cut_on_each_listener_as_its_user_is_suspended_and_co
         alice.is_turned_away().await;
     }
 
-    let resume = json!({ "active": true });
-    let resumed = api.change_user("alice", &resume, Some(wait::SOON)).await.unwrap();
+    site.change("alice", &json!({ "active": true })).await;
 
-    assert_synced(&resumed.expect(200).unwrap());
     for mut alice in visitors {
         alice.connection.client.restart().await.unwrap();
         alice.connection.client.connected(wait::SOON).await.unwrap();

@@ -11,13 +11,15 @@ use vpnmanager_testbed::{
 use super::{connect_old, required};
 use crate::main_job::{
     failover::DEAD,
-    listeners::{both, connect_at, mtu::largest_is, visit_at},
+    listeners::{
+        both, connect_at,
+        mtu::{MTU, largest_is},
+        visit_at,
+    },
     network::{pushed_resolver, reaches, reaches_all, set_network, whole},
     profile,
-    site::{Site, assert_synced},
+    site::Site,
 };
-
-const MTU: u16 = 1320;
 
 /// Two nodes whose agents run this program.
 async fn nodes_with(program: &Path) -> Site {
@@ -70,7 +72,6 @@ async fn a_node_that_runs_2_5_cuts_who_is_suspended_and_its_clients_move_when_it
         return;
     };
     let mut site = nodes_with(&program).await;
-    let api = site.stack.api();
     let texts = [
         site.create_at("alice", "node-1").await,
         site.create_at("bob", "node-1").await,
@@ -82,10 +83,8 @@ async fn a_node_that_runs_2_5_cuts_who_is_suspended_and_its_clients_move_when_it
     }
 
     let began = SystemTime::now();
-    let suspend = json!({ "active": false });
-    let suspended = api.change_user("bob", &suspend, Some(wait::SOON)).await.unwrap();
+    site.change("bob", &json!({ "active": false })).await;
 
-    assert_synced(&suspended.expect(200).unwrap());
     for (mut bob, listener) in bobs.into_iter().zip(Listener::BOTH) {
         bob.is_cut(began, &format!("active=false at {listener} of a node that runs 2.5"))
             .await;

@@ -60,15 +60,15 @@ impl Site {
     }
 }
 
-/// Waits until an agent says of itself what it should (`/health` of its local API), and returns what it says.
-pub(crate) async fn agent_when(local: &Api, what: impl Display, is_it: impl Fn(&Value) -> bool) -> Value {
+/// Waits until an agent says of itself what it should (`/health` of its local API).
+pub(crate) async fn agent_when(local: &Api, what: impl Display, is_it: impl Fn(&Value) -> bool) {
     wait::until_ok(3 * HEARD, what, async || {
         let health = local.get("/health").await.map_err(|error| error.to_string())?;
         match is_it(&health.body) {
-            true => Ok(health.body),
+            true => Ok(()),
             false => Err(health.text),
         }
     })
     .await
-    .unwrap()
+    .unwrap();
 }

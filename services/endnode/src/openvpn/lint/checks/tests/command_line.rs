@@ -17,7 +17,7 @@ impl Place {
     fn findings_started(&self, arguments: &[&str], text: &str) -> Vec<Finding> {
         let file = self.path("server.conf");
         fs::write(&file, text).expect("written");
-        lint(&file, &self.expected, &started(arguments))
+        lint(&file, &self.expected, &started(arguments)).findings
     }
 }
 

@@ -361,7 +361,7 @@ fn what_only_the_command_line_says_is_a_cause_here_too() {
         command_line: Some(CommandLine::parse(&["--config", "server.conf", "--client-to-client"])),
         ..Running::default()
     };
-    let found = lint(&file, &place.expected, &running);
+    let found = lint(&file, &place.expected, &running).findings;
     assert_eq!(asked(&found), ["remove `client-to-client`"]);
     assert!(found[0].message.contains("`--client-to-client`"), "{found:?}");
 }
