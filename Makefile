@@ -25,7 +25,7 @@ TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? 
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(TOOLS)/fuzz/bin:$(PATH)
 
 .PHONY: all build-endnode build-management install config run-management run-endnode \
-        demo up down client stop start test one quick-start bench chaos attack fuzz lint audit prerequisites help
+        demo up down client stop start test one test-upgrade quick-start test-compose bench chaos attack fuzz lint audit deb test-packages release prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
@@ -46,6 +46,18 @@ install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DE
 	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \
 	    echo "$(DESTDIR)$(PREFIX)/bin/vpnmanager-$$service"; \
 	done
+
+deb: ## Make the Debian packages of both programs in target/debian: [REVISION=1]
+	@services/testbed/prerequisites.sh --tools cargo-deb
+	@$(CARGO) build --locked --profile release --package vpnmanager-management --package vpnmanager-endnode --bins
+	@deploy/packages/build.sh $(OUT) $(OUT)/debian $(REVISION)
+	@ls $(OUT)/debian/*.deb
+
+test-packages: deb ## Install, configure, upgrade, remove and purge the packages on a machine of their own, with systemd and real tunnels
+	@services/testbed/prerequisites.sh --tools debootstrap
+	@deploy/packages/build.sh $(OUT) $(OUT)/packages-test/1 1
+	@deploy/packages/build.sh $(OUT) $(OUT)/packages-test/2 2
+	@deploy/test-packages.sh $(OUT)/packages-test
 
 config: all ## Write sample management-config.json and endnode-config.json, unless they exist
 	@write() { \
@@ -102,6 +114,14 @@ one: prerequisites all ## Run the tests whose name has this in it: TEST=outage [
 	    $(TESTBED) share $(CARGO) nextest run --workspace -E 'test($(TEST))'; \
 	else $(CARGO) test --workspace --all-targets "$(TEST)"; fi
 
+test-upgrade: prerequisites all ## Run the last release and this one in one fleet, and upgrade it under load: [VPNMANAGER_KEEP=1]
+	@services/testbed/prerequisites.sh --tools nextest || true
+	@CARGO="$(CARGO)" services/testbed/last_release.sh
+	@[ ! -e $(OUT)/last-release/bin/commit ] || \
+	if $(CARGO) nextest --version >/dev/null 2>&1; then \
+	    $(CARGO) nextest run --workspace --run-ignored only --test-threads 1 --no-capture -E 'test(/^upgrade::/)'; \
+	else $(CARGO) test --workspace --test it -- --ignored --test-threads 1 --nocapture upgrade::; fi
+
 lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one TLS provider, with warnings as errors
 	@{ $(CARGO) fmt --version && $(CARGO) clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
 	@$(CARGO) fmt --all --check
@@ -117,14 +137,22 @@ lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one 
 	@if [ -x $(TOOLS)/typos/bin/typos ]; then typos; \
 	else echo "lint: spelling was NOT checked: typos cannot be had here" >&2; fi
 
-audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny)
+audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny); what both programs are made of goes to target/audit (cargo-sbom)
 	@services/testbed/prerequisites.sh --tools deny
 	@$(CARGO) deny --locked check bans licenses sources
 	@if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check --disable-fetch advisories; \
 	else echo "audit: known vulnerabilities were NOT checked: the advisory database cannot be had here" >&2; fi
+	@status=0; CARGO="$(CARGO)" deploy/bill_of_materials.sh $(OUT)/audit || status=$$?; \
+	case $$status in 0) ;; 3) echo "audit: the SBOM was NOT made" >&2 ;; *) exit $$status ;; esac
+
+release: ## Build both programs for a release, with checksums, licences and SBOMs, into target/release-files: [CHECK=1] builds twice and compares
+	@CARGO="$(CARGO)" deploy/release.sh $(if $(CHECK),--check)
 
 quick-start: prerequisites ## Follow the quick start of README.md word for word, on three machines made of namespaces
 	@services/testbed/quick_start.sh
+
+test-compose: all ## Run the compose files for real, with a Docker engine of its own: [ONLY=single|ha]
+	@exec deploy/test-compose.sh $(OUT)/debug $(ONLY)
 
 bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000]
 	@$(CARGO) build --release --workspace --bins

@@ -7,6 +7,7 @@ pub mod server;
 pub mod user;
 
 pub mod credential;
+pub mod old_certificate;
 pub mod placement;
 
 pub mod session;
@@ -22,6 +23,7 @@ pub mod audit_log;
 pub mod bus_revocation;
 pub mod bus_stream;
 pub mod certificate_authority;
+pub mod import;
 pub mod intent;
 pub mod join_token;
 pub mod node_reissue;

@@ -7,7 +7,10 @@ use std::sync::LazyLock;
 use libfuzzer_sys::fuzz_target;
 use secrecy::ExposeSecret as _;
 use vpnmanager_fuzz::{site::Site, wire::decode};
-use vpnmanager_nats::node_requests::{NodeAnswer, SESSIONS_PAGE};
+use vpnmanager_nats::{
+    holdings::USERS_PAGE,
+    node_requests::{NodeAnswer, SESSIONS_PAGE},
+};
 
 static SITE: LazyLock<Site> = LazyLock::new(Site::new);
 
@@ -23,6 +26,7 @@ fuzz_target!(|payload: &[u8]| {
             }
         }
         NodeAnswer::Sessions { sessions, .. } => assert!(sessions.len() <= SESSIONS_PAGE),
+        NodeAnswer::Users { users, .. } => assert!(users.len() <= USERS_PAGE),
         NodeAnswer::Acked { ack } => assert!((1..1 << 53).contains(&ack.revision.0)),
         NodeAnswer::Profile { .. }
         | NodeAnswer::Disconnected { .. }

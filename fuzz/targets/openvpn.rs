@@ -15,7 +15,6 @@ use vpnmanager_endnode::{
     openvpn::{
         control_socket::replies,
         keepalive::Keepalive,
-        lint::{self, words},
         server_conf::{ConfPath, ServerConf},
         vpn_network::{VpnNetwork, VpnNetwork6},
     },
@@ -26,6 +25,7 @@ use vpnmanager_nats::{
     envelope::Envelope,
     node_requests::{LiveSession, NodeAnswer},
 };
+use vpnmanager_openvpn_conf::words;
 
 /// More than a conversation can have in the longest input.
 const MOST_MESSAGES: usize = 20_000;
@@ -83,14 +83,14 @@ fn reply(lines: &[String]) {
 
 fn configuration(text: &str) {
     for line in text.lines() {
-        let Ok(words) = words(line) else { continue };
+        let Ok(read) = words(line) else { continue };
         // What is quoted so that nothing in it means anything reads back as it is.
-        let quoted = words
+        let quoted = read
             .iter()
             .filter(|word| !word.contains('\''))
             .map(|word| format!("'{word}'"));
-        let again = lint::words(&quoted.collect::<Vec<_>>().join(" ")).expect("quoted words");
-        let plain: Vec<&String> = words.iter().filter(|word| !word.contains('\'')).collect();
+        let again = words(&quoted.collect::<Vec<_>>().join(" ")).expect("quoted words");
+        let plain: Vec<&String> = read.iter().filter(|word| !word.contains('\'')).collect();
         assert_eq!(again.iter().collect::<Vec<_>>(), plain, "{line:?}");
     }
     prints_as_read::<AccountName>(text);

@@ -29,6 +29,29 @@ impl MigratorTrait for Migrator {
     }
 }
 
+/// One migration, for who brings an empty database to an older schema: to restore a backup that was made with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Step {
+    /// Its name in the list of applied migrations.
+    pub name: &'static str,
+    /// Its statements.
+    pub sql: &'static str,
+}
+
+/// All migrations of this release, in their order.
+pub fn history() -> impl ExactSizeIterator<Item = Step> {
+    MIGRATIONS.iter().map(|migration| Step {
+        name: migration.name,
+        sql: migration.sql,
+    })
+}
+
+/// The statement that keeps all others from migrating until the transaction ends.
+#[must_use]
+pub fn lock_statement() -> String {
+    format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+}
+
 /// Brings the database to this release's schema: all pending migrations in one transaction, under an advisory lock, so that
 /// several replicas may start at once. It takes as long as it takes: a limit of the session for one statement does not apply.
 ///
@@ -72,6 +95,5 @@ async fn run_within(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbEr
 
 /// Keeps others from changing the schema or the rights on it until the transaction ends.
 async fn lock(transaction: &DatabaseTransaction) -> Result<(), DbErr> {
-    let lock = format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})");
-    transaction.execute_unprepared(&lock).await.map(drop)
+    transaction.execute_unprepared(&lock_statement()).await.map(drop)
 }

@@ -50,13 +50,15 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261201_000060_rollouts"),
     sql!("m20261201_000061_own_rules"),
     sql!("m20261201_000062_bus_key_since"),
+    sql!("m20261202_000063_old_certificates"),
+    sql!("m20261202_000064_restorations"),
 ];
 
 /// A migration that runs one file of SQL.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SqlMigration {
     pub(crate) name: &'static str,
-    sql: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 impl MigrationName for SqlMigration {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     groups::GroupName,
     ids::{CommonName, InvalidId, NodeId, Revision, UserKey},
+    old_certificates::OldCertificate,
     text::{text_id, word_enum},
     times,
     username::Username,
@@ -54,6 +55,10 @@ pub struct PutUser {
     pub role: Role,
     /// The credentials that are accepted while the user is active and not expired.
     pub credentials: Vec<CommonName>,
+    /// Certificates of the server that this node took over, which its old listener accepts while the user is active and not expired. Agents of
+    /// before old servers accept none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub old_certificates: Vec<OldCertificate>,
     /// The credential whose key and profile this node creates and stores; only for [`Role::Home`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue: Option<Issue>,
@@ -73,6 +78,7 @@ impl PutUser {
             metered: false,
             role: Role::Standby,
             credentials: Vec::new(),
+            old_certificates: Vec::new(),
             issue: None,
         }
     }

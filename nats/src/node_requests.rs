@@ -7,6 +7,7 @@ use crate::{
     acks::Ack,
     bounded::{List, OptionalText, TEXT, Text},
     commands::Command,
+    holdings::{HeldUser, USERS_PAGE},
     ids::{CommonName, UserKey},
     listeners::Listener,
     times,
@@ -60,6 +61,13 @@ pub enum NodeRequest {
         /// `true`: nothing is restarted, and the answer is the one that the request would get.
         only_ask: bool,
     },
+    /// One page of the users that the node holds, in the order of their keys; of those that it was told to remove, too, as long as it remembers
+    /// them. An agent that is older than this request answers [`NodeAnswer::Failed`].
+    Users {
+        /// The last key of the page before; `None`: the first page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<UserKey>,
+    },
     /// The node leaves the fleet: it must not serve any more, also after a restart of its agent.
     Retire {
         /// The reason, for people.
@@ -79,6 +87,7 @@ impl NodeRequest {
             Self::Apply { .. } => "apply",
             Self::Sync => "sync",
             Self::RestartServer { .. } => "restart_server",
+            Self::Users { .. } => "users",
             Self::Retire { .. } => "retire",
         }
     }
@@ -119,6 +128,16 @@ pub enum NodeAnswer {
         sessions: Vec<LiveSession>,
         /// Whether there are more.
         more: bool,
+    },
+    /// Users that the node holds, in the order of their keys.
+    Users {
+        /// At most [`USERS_PAGE`].
+        #[serde(with = "List::<USERS_PAGE>")]
+        users: Vec<HeldUser>,
+        /// Whether there are more.
+        more: bool,
+        /// Whether the node has ever held all that it should: otherwise one who is missing may be one of its users all the same.
+        complete: bool,
     },
     /// The session was ended.
     Disconnected {
@@ -184,6 +203,7 @@ impl NodeAnswer {
             Self::Profile { .. }
             | Self::ProfileParts(_)
             | Self::Sessions { .. }
+            | Self::Users { .. }
             | Self::Disconnected { .. }
             | Self::Acked { .. }
             | Self::NotFound { .. } => Err(NotDone::OtherAnswer),
@@ -198,6 +218,7 @@ impl std::fmt::Debug for NodeAnswer {
             Self::Profile { .. } => "Profile([REDACTED])",
             Self::ProfileParts(_) => "ProfileParts([REDACTED])",
             Self::Sessions { .. } => "Sessions(..)",
+            Self::Users { .. } => "Users(..)",
             Self::Disconnected { .. } => "Disconnected(..)",
             Self::Acked { .. } => "Acked(..)",
             Self::Done => "Done",

@@ -32,9 +32,20 @@ pub fn commands_of(node: &NodeId) -> String {
     format!("vpn.cmd.{node}.>")
 }
 
+/// The node that a command of this subject is for.
+pub fn node_of_command(subject: &str) -> Option<NodeId> {
+    let (node, _user) = subject.strip_prefix("vpn.cmd.")?.split_once('.')?;
+    node.parse().ok()
+}
+
 /// `vpn.cmd._.<publisher>`: a message that shows that the stream of commands stores what it is sent. `_` is the id of no node.
 pub fn proof(publisher: &str) -> String {
     format!("vpn.cmd._.{publisher}")
+}
+
+/// Whether this is the subject of such a message.
+pub fn is_proof(subject: &str) -> bool {
+    subject.starts_with("vpn.cmd._.")
 }
 
 /// `vpn.ack.<node>.<user key>`.
@@ -167,6 +178,7 @@ mod tests {
             assert_eq!(FromNode::parse(&subject), Some(expected), "{subject}");
         }
         assert_eq!(FromNode::parse(&command(&node, user)), None);
+        assert!(is_proof(&proof("management-1")) && !is_proof(&command(&node, user)));
         assert_eq!(FromNode::parse("vpn.health.a.b"), None);
         assert_eq!(FromNode::parse("vpn.ack.server-1.not-a-uuid"), None);
     }
@@ -177,6 +189,8 @@ mod tests {
         let subject = command(&node, UserKey::new());
         assert!(subject.starts_with(commands_of(&node).trim_end_matches('>')));
         assert!(subject.starts_with(ALL_COMMANDS.trim_end_matches('>')));
+        assert_eq!(node_of_command(&subject), Some(node.clone()));
+        assert_eq!(node_of_command(&proof("management-1")), None);
         let request = node_request(&node, &NodeRequest::Sync);
         assert!(request.starts_with(node_requests_of(&node).trim_end_matches('>')));
     }

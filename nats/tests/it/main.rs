@@ -14,6 +14,8 @@ mod hostile_json;
 mod parsing;
 
 #[cfg(test)]
+mod cluster;
+#[cfg(test)]
 mod connecting;
 #[cfg(test)]
 mod connections;

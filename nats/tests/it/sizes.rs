@@ -12,10 +12,12 @@ use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
     events::{Event, EventKind},
     heartbeats::{Heartbeat, OpenvpnHealth, OpenvpnState},
+    holdings::{HeldAccess, HeldUser, USERS_PAGE, page_of},
     ids::{AgentInstance, CommonName, EventId, IntentId, NodeId, Revision, UserKey},
     intents::{Intent, IntentAction},
     network::AppliedNetwork,
     node_requests::{LiveSession, NodeAnswer, ProfileParts, SESSIONS_PAGE},
+    old_certificates::OldCertificate,
     payload::{MOST_OF_A_NODE, Payload},
     sessions::{EndKind, Ended, MOST_RECORDS, SessionRecord, SessionReport},
     sign::{CertificateRequest, MAX_REQUESTS, SignRequest},
@@ -69,6 +71,26 @@ fn the_largest_honest_messages_fit() {
         listener: Some("tcp:65535".parse().unwrap()),
     };
     let sessions = vec![session(); 10 * SESSIONS_PAGE];
+    let held = || HeldUser {
+        user_key: UserKey::new(),
+        username: username(),
+        revision: Revision(Revision::MAX),
+        access: Some(HeldAccess {
+            active: false,
+            expires_at: Some(late()),
+            credentials: vec![name(); 10 * MOST_DEVICES],
+            old_certificates: vec![
+                OldCertificate {
+                    common_name: name(),
+                    expires_at: Some(late()),
+                    revoked: vec!["9".repeat(49).parse().unwrap(); 256],
+                };
+                100
+            ],
+            cut: false,
+        }),
+    };
+    let (users, more) = page_of((0..10 * USERS_PAGE).map(|_| held()));
     let record = SessionRecord {
         session: LiveSession {
             client_version: Some(long()),
@@ -105,6 +127,14 @@ fn the_largest_honest_messages_fit() {
             }),
         ),
         ("sessions", size(NodeAnswer::Sessions { sessions, more: true })),
+        (
+            "users",
+            size(NodeAnswer::Users {
+                users,
+                more,
+                complete: true,
+            }),
+        ),
         ("failed", size(NodeAnswer::Failed { error: long() })),
         (
             "profile",

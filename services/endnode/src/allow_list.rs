@@ -8,6 +8,8 @@
 //! A node with several listeners has a folder for each, because members have another address in each tunnel. They are one list: whoever is let
 //! in or refused is so in all of them.
 //!
+//! The old listener has a list of its own ([`AllowList::open_telling`]), of old certificates: neither knows the names of the other.
+//!
 //! OpenVPN reads it at every handshake and every rekey (`client-config-dir` with `ccd-exclusive`), as the account that it
 //! drops its privileges to. So the folder and all above it must be searchable by that account: [`AllowList::open`] makes
 //! the folder 0755 and its files 0644, and [`AllowList::check_reachable`] finds a closed folder above it.
@@ -21,6 +23,7 @@ mod folder;
 mod leftovers;
 mod members;
 mod mending;
+mod told;
 
 use std::{
     fs, iter,
@@ -30,7 +33,7 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
-pub use self::{contents::AllowListContents, error::AllowListError, members::Welcome};
+pub use self::{contents::AllowListContents, error::AllowListError, members::Welcome, told::Told};
 use self::{
     entry::{Form, Pushing},
     folder::Folder,
@@ -64,6 +67,15 @@ impl Reconciled {
     pub fn is_unchanged(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.repaired.is_empty()
     }
+
+    /// What was changed of two lists.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.added.extend(other.added);
+        self.removed.extend(other.removed);
+        self.repaired.extend(other.repaired);
+        self
+    }
 }
 
 impl AllowList {
@@ -94,6 +106,15 @@ impl AllowList {
         Self::of(first, others, Form::Pushing(pushing))
     }
 
+    /// Opens a folder of files that say what was told of each credential. One of which nothing was told is not let in.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn open_telling(dir: impl Into<PathBuf>, told: Told) -> Result<Self, AllowListError> {
+        let first = Folder::open(dir.into(), ListenerNumber::FIRST)?;
+        Self::of(first, Vec::new(), Form::Told(told))
+    }
+
     fn of(first: Folder, others: Vec<Folder>, form: Form) -> Result<Self, AllowListError> {
         let list = Self { first, others, form };
         leftovers::remove_all_but(list.dir(), list.dirs());
@@ -115,7 +136,7 @@ impl AllowList {
     pub fn pushed(&self) -> Option<&PushedFile> {
         match &self.form {
             Form::Pushing(pushing) => Some(&pushing.pushed),
-            Form::EmptyFile => None,
+            Form::EmptyFile | Form::Told(_) => None,
         }
     }
 
@@ -123,7 +144,7 @@ impl AllowList {
     pub fn pushed_groups(&self) -> Option<&PushedGroups> {
         match &self.form {
             Form::Pushing(pushing) => Some(&pushing.groups),
-            Form::EmptyFile => None,
+            Form::EmptyFile | Form::Told(_) => None,
         }
     }
 
@@ -215,7 +236,7 @@ impl AllowList {
     fn ensure_pushed(&self) -> Result<(), AllowListError> {
         match &self.form {
             Form::Pushing(pushing) => Ok(pushing.pushed.ensure()?),
-            Form::EmptyFile => Ok(()),
+            Form::EmptyFile | Form::Told(_) => Ok(()),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use futures_util::FutureExt as _;
 use tokio::signal::unix::{SignalKind, signal};
-use vpnmanager_runtime::{log_limit, tasks::Tasks};
+use vpnmanager_runtime::{log_limit, service_manager, tasks::Tasks};
 
 use crate::{
     api::LocalNode, config::Config, coordination::new_start::NewStart, serve_api::serve_api, start::start,
@@ -26,16 +26,24 @@ pub async fn run(config: &Config) -> anyhow::Result<Ended> {
     let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let new_start = NewStart::of(&tasks);
     log_limit::start(&tasks);
+    tasks.spawn_worker("watchdog", service_manager::show_life(tasks.draining()));
     let dir = StateDir::new(std::path::absolute(&config.state_dir)?);
     dir.prepare()?;
     let _lock = dir.lock()?;
     let local = LocalNode::new(config.server_id.clone(), dir.identity().exists());
     serve_api(config, &dir, local.clone(), &tasks).await?;
+    // What is still to come may take as long as management, the bus or a join token is away.
+    service_manager::ready("Starting: the local API says how far it is");
     let (starting, config, stop) = (tasks.clone(), config.clone(), tasks.token());
     let (timeout, wish) = (config.shutdown_timeout, new_start.clone());
     tasks.spawn_job("start", async move {
         tokio::select! {
-            outcome = start(&config, dir, local, &starting, wish) => outcome,
+            outcome = start(&config, dir, local, &starting, wish) => {
+                if outcome.is_ok() {
+                    service_manager::status("The node has started");
+                }
+                outcome
+            }
             () = stop.cancelled() => Ok(()),
         }
     });

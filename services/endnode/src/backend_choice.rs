@@ -55,7 +55,7 @@ pub(crate) async fn choose_backend(
         OpenvpnMode::None => {
             let allow_list = empty_files(config, dir).await?;
             Ok(Chosen {
-                vpn: Vpn::FilesOnly(FilesOnlyBackend::new(allow_list.clone())),
+                vpn: FilesOnlyBackend::new(allow_list.clone()).into(),
                 server: None,
                 site: None,
                 holding: not_at_all(definitions),
@@ -126,7 +126,7 @@ async fn external(
     };
     let (backend, task) = OpenVpnBackend::external(allow_list.clone(), external);
     Ok(Chosen {
-        vpn: Vpn::OpenVpn(backend),
+        vpn: backend.into(),
         server: Some(task),
         site: None,
         holding: not_at_all(definitions),
@@ -205,7 +205,7 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
             egress: config.openvpn.egress_interface.clone(),
         });
     Ok(Chosen {
-        vpn: Vpn::OpenVpn(backend),
+        vpn: backend.into(),
         server: Some(task),
         site,
         holding: Holding::ByAddress(places),
@@ -215,8 +215,7 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
 
 /// The management socket of the first listener, or of one `beside` it.
 fn socket_of(config: &Config, beside: Option<Listener>) -> io::Result<PathBuf> {
-    let run_dir = std::path::absolute(&config.openvpn.run_dir)?;
-    Ok(run_dir.join(format!("{}{}.sock", config.server_id, suffix_of(beside))))
+    config.control_socket(&suffix_of(beside))
 }
 
 fn is_ipv6(host: &Host) -> bool {

@@ -1,6 +1,7 @@
 //! The agent's configuration: flag, environment, `endnode-config.json`, default, in that order.
 
 use std::{
+    io,
     num::{NonZeroU16, NonZeroU32},
     ops::RangeInclusive,
     path::PathBuf,
@@ -31,7 +32,7 @@ use crate::{
 
 mod openvpn;
 
-pub use self::openvpn::{OpenvpnConfig, OpenvpnMode};
+pub use self::openvpn::{OldServerMode, OpenvpnConfig, OpenvpnMode};
 
 /// The command line and configuration of the agent.
 pub const SERVICE: Service = Service {
@@ -39,7 +40,13 @@ pub const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: "The agent beside the OpenVPN of one node: lets in whom management says, and keeps doing so when management is away",
     file_name: "endnode-config.json",
-    settings: &[SETTINGS, server::SETTINGS, OPENVPN, telemetry::SETTINGS, UNUSED],
+    settings: &[
+        SETTINGS,
+        server::SETTINGS,
+        openvpn::SETTINGS,
+        telemetry::SETTINGS,
+        UNUSED,
+    ],
 };
 
 const SETTINGS: &[Setting] = &[
@@ -133,77 +140,6 @@ const SETTINGS: &[Setting] = &[
     .default("10s"),
 ];
 
-const OPENVPN: &[Setting] = &[
-    Setting::new(
-        "openvpn.mode",
-        "OPENVPN_MODE",
-        "Who runs OpenVPN",
-        "managed (the agent), external (the operator) or none",
-    )
-    .default("managed"),
-    Setting::new("openvpn.binary", "OPENVPN_BINARY", "The program", "a name or a path").default("openvpn"),
-    Setting::new(
-        "openvpn.network",
-        "OPENVPN_NETWORK",
-        "Addresses inside the tunnel",
-        "a network such as 10.8.0.0/16, with a prefix of 16 to 29",
-    )
-    .default("10.8.0.0/16"),
-    Setting::new(
-        "openvpn.network6",
-        "OPENVPN_NETWORK6",
-        "IPv6 addresses inside the tunnel; without it clients have none there",
-        "a network such as fd12:3456:789a::/64, with a prefix of 64 to 112",
-    ),
-    Setting::new(
-        "openvpn.egress_interface",
-        "EGRESS_INTERFACE",
-        "The only interface on which clients' packets get the node's address, where the pool says so; without it every one",
-        "a name such as eth1",
-    ),
-    Setting::new(
-        "openvpn.port",
-        "OPENVPN_PORT",
-        "Where OpenVPN listens, if that is not PUBLIC_PORT: a router, a load balancer or a container's port map forwards the one to the other",
-        "a port, 1 to 65535",
-    ),
-    Setting::new(
-        "openvpn.max_clients",
-        "OPENVPN_MAX_CLIENTS",
-        "The most clients at once, on each listener",
-        "a number from 1 to 1000000",
-    )
-    .default("1000"),
-    Setting::new(
-        "openvpn.keepalive",
-        "OPENVPN_KEEPALIVE",
-        "After how many seconds of silence a ping is sent, and after how many a client looks for another node",
-        "an interval of 1 to 60 and a timeout of more than twice as long, at most 300, such as 1 7",
-    )
-    .default("1 7"),
-    Setting::new(
-        "openvpn.run_dir",
-        "OPENVPN_RUN_DIR",
-        "Folder of the management sockets, one for each listener",
-        "an absolute path, short",
-    )
-    .default("/run/vpnmanager"),
-    Setting::new(
-        "openvpn.conf_file",
-        "OPENVPN_CONF_FILE",
-        "The operator's server.conf, checked in external mode",
-        "a path",
-    ),
-    Setting::new(
-        "openvpn.user",
-        "OPENVPN_USER",
-        "Who OpenVPN is once it runs",
-        "an account",
-    )
-    .default("nobody"),
-    Setting::new("openvpn.group", "OPENVPN_GROUP", "Its group", "a group").default("nogroup"),
-];
-
 /// A node has no database: these are accepted in older files and ignored.
 const UNUSED: &[Setting] = &[
     Setting::new("database.host", "DB_HOST", "Not used by a node", "nothing").ignored(),
@@ -289,6 +225,11 @@ impl Config {
                 "it must be 1 to 1000000: OpenVPN does not start with 16777215 or more, and no machine serves so many";
             return Err(cli.reject("openvpn.max_clients", reason).into());
         }
+        if config.openvpn.has_old_beside_external() {
+            let reason = "with the mode external there is no old listener: your own server goes on with its certificates as long as you keep it. \
+                          Use the mode managed, or none";
+            return Err(cli.reject("openvpn.old_server_conf", reason).into());
+        }
         if !HEARTBEATS.contains(&config.heartbeat_interval) {
             let reason = "it must be 100ms to 1m: more of them are a flood, and after fewer management takes the node for silent";
             return Err(cli.reject("heartbeat_interval", reason).into());
@@ -319,6 +260,15 @@ impl Config {
             port: self.openvpn.port.unwrap_or(self.public_port),
         };
         self.listeners.clone().unwrap_or_else(|| one().into())
+    }
+
+    /// The management socket of the OpenVPN whose files have this suffix.
+    ///
+    /// # Errors
+    /// The current folder cannot be had, where OPENVPN_RUN_DIR is relative.
+    pub fn control_socket(&self, suffix: &str) -> io::Result<PathBuf> {
+        let run_dir = std::path::absolute(&self.openvpn.run_dir)?;
+        Ok(run_dir.join(format!("{}{suffix}.sock", self.server_id)))
     }
 
     /// The most clients at once: as many as OPENVPN_MAX_CLIENTS says on each listener.

@@ -28,6 +28,15 @@ pub(crate) fn detail_of(server: &BackendHealth, network: Option<String>, lacks: 
         .join(BETWEEN)
 }
 
+/// A detail with another one behind it.
+pub(crate) fn with_detail(detail: String, other: Option<String>) -> String {
+    let details = [Some(detail), other].into_iter().flatten();
+    details
+        .filter(|text| !text.is_empty())
+        .collect::<Vec<_>>()
+        .join(BETWEEN)
+}
+
 /// The most characters that each may have. What short ones leave is for the long ones.
 fn share_of(faults: &[String]) -> usize {
     let mut lengths: Vec<usize> = faults.iter().map(|fault| fault.chars().count()).collect();

@@ -12,6 +12,7 @@ pub mod pushed_file;
 pub mod pushed_groups;
 
 pub mod backend;
+pub mod old_server;
 pub mod openvpn;
 pub mod vpn;
 
@@ -44,6 +45,7 @@ pub mod api;
 
 pub mod app;
 mod backend_choice;
+mod old_choice;
 mod serve_api;
 mod some_of;
 mod start;

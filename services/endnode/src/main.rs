@@ -8,7 +8,7 @@ use vpnmanager_endnode::{
     config::{Config, SERVICE},
 };
 use vpnmanager_runtime::{
-    config::Cli,
+    config::{Cli, ManualArgs},
     descriptors,
     process::{self, Stop},
     telemetry, tls,
@@ -26,6 +26,8 @@ enum Command {
     },
     /// Print a sample configuration file
     ConfigSample,
+    /// Write the manual pages and the completions of shells into a folder, as packages have them
+    Manual(ManualArgs),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
         let cli = SERVICE.parse::<Command>()?;
         match &cli.command {
             Some(Command::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
+            Some(Command::Manual(args)) => Ok(SERVICE.write_manual::<Command>(&args.out)?),
             Some(Command::Openapi { yaml }) => Err(Stop::Done(if *yaml { api::spec_yaml() } else { api::spec_json() })),
             None | Some(Command::Serve) => serve(&cli),
         }

@@ -9,6 +9,7 @@ use vpnmanager_nats::{
     device::MOST_DEVICES,
     groups::GroupName,
     ids::{CommonName, IntentId, Revision},
+    old_certificates::OldCertificate,
 };
 
 /// What the journal holds of one user.
@@ -117,7 +118,7 @@ pub fn plan(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Plan 
         Some(held) if held.command.revision() > command.revision() => Plan::Supersede {
             holds: held.command.revision(),
         },
-        Some(held) if held.command.revision() == command.revision() && !tells_group(held, command) => Plan::Repeat {
+        Some(held) if held.command.revision() == command.revision() && !tells_more(held, command) => Plan::Repeat {
             access: access(held, now),
             outcome: held.outcome.clone(),
             missing: match &held.outcome {
@@ -157,7 +158,26 @@ pub fn group_of(command: &Command) -> Option<&GroupName> {
     }
 }
 
-/// The same, if the command lets its user in.
+/// The old certificates of a command's user.
+pub fn old_certificates_of(command: &Command) -> &[OldCertificate] {
+    match command {
+        Command::PutUser(put) => &put.old_certificates,
+        Command::RemoveUser(_) => &[],
+    }
+}
+
+/// Those that the command lets in at the moment `now`. The rules of groups ride on addresses that the old listener does not give: it lets in nobody
+/// who is in another one than `default`.
+pub fn old_let_in(command: &Command, now: DateTime<Utc>) -> impl Iterator<Item = &OldCertificate> {
+    let is_let_in = match command {
+        Command::PutUser(put) => put.active && !is_expired(put, now) && group_of(command).is_none(),
+        Command::RemoveUser(_) => false,
+    };
+    let all = old_certificates_of(command).iter();
+    all.filter(move |certificate| is_let_in && certificate.expires_at.is_none_or(|end| end > now))
+}
+
+/// The group of a command's user, if that is another one than `default`, and the command lets her in.
 pub fn let_in_with(command: &Command, now: DateTime<Utc>) -> Option<&GroupName> {
     match command {
         Command::PutUser(put) if put.active && !is_expired(put, now) => group_of(command),
@@ -181,9 +201,11 @@ pub fn is_expired(put: &PutUser, now: DateTime<Utc>) -> bool {
     put.expires_at.is_some_and(|end| end <= now)
 }
 
-/// Whether a command says in which group the user is, which an agent of an earlier release did not keep.
-fn tells_group(held: &Held, command: &Command) -> bool {
-    group_of(&held.command).is_none() && group_of(command).is_some()
+/// Whether a command says what an agent of an earlier release did not keep: in which group the user is, or which old certificates are hers.
+fn tells_more(held: &Held, command: &Command) -> bool {
+    let tells_group = group_of(&held.command).is_none() && group_of(command).is_some();
+    let tells_old = old_certificates_of(&held.command).is_empty() && !old_certificates_of(command).is_empty();
+    tells_group || tells_old
 }
 
 fn change(held: Option<&Held>, command: &Command, now: DateTime<Utc>) -> Change {

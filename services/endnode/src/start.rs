@@ -22,6 +22,7 @@ use crate::{
     journal::Journal,
     network::{Keeper, Tools},
     node::Node,
+    old_choice::choose_old_listener,
     openvpn::process::check_machine,
     shared::Shared,
     state_dir::StateDir,
@@ -49,6 +50,10 @@ pub(crate) async fn start(
         holding,
         allow_list,
     } = choose_backend(config, &dir, &definitions, &network).await?;
+    let (vpn, old_server) = match choose_old_listener(config, &dir, vpn.login_counter()).await? {
+        Some((old, task)) => (vpn.with_old(old), Some(task)),
+        None => (vpn, None),
+    };
     if config.openvpn.mode == OpenvpnMode::Managed && !dir.identity().exists() {
         // A node that has enrolled starts all the same: it has users to refuse, and says that OpenVPN is down.
         check_machine(&config.openvpn.binary).await?;
@@ -90,10 +95,14 @@ pub(crate) async fn start(
             places.find(allow_list.fixed()?);
         }
     }
-    let is_right = Wake::new();
-    if let Some(server) = server {
+    let (is_right, old_is_right) = (Wake::new(), Wake::new());
+    for (name, server, is_right) in [
+        ("openvpn", server, &is_right),
+        ("old-openvpn", old_server, &old_is_right),
+    ] {
+        let Some(server) = server else { continue };
         let (stop, is_right) = (tasks.token(), is_right.clone());
-        tasks.spawn("openvpn", async move {
+        tasks.spawn(name, async move {
             server.run_after(async move { is_right.woken().await }, stop).await;
             Ok(())
         });
@@ -119,6 +128,7 @@ pub(crate) async fn start(
     }
     // Before this, an entry that was about to be made anew would cost a session.
     is_right.wake();
+    old_is_right.wake();
 
     // Before anything makes a new profile.
     applier.rebuild_profiles().await?;

@@ -143,6 +143,21 @@ impl StateDir {
         self.root.join(format!("allow{}", suffix_of(beside)))
     }
 
+    /// The allow-list of the old listener: `allow.old/`.
+    pub fn allow_old(&self) -> PathBuf {
+        self.root.join("allow.old")
+    }
+
+    /// The serial numbers that the old listener refuses: `revoked.old/`. Like the allow-list it is read by OpenVPN's account.
+    pub fn revoked_old(&self) -> PathBuf {
+        self.root.join("revoked.old")
+    }
+
+    /// The configuration, the log and the secrets of an old listener that the agent runs: `old/`.
+    pub fn old(&self) -> PathBuf {
+        self.root.join("old")
+    }
+
     /// Which tunnel devices got another MTU from the agent than from OpenVPN: `mtu`.
     pub fn mtu(&self) -> PathBuf {
         self.root.join("mtu")

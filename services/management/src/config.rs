@@ -13,6 +13,7 @@ use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
 mod audit;
+mod backup;
 mod bounds;
 mod budget;
 mod callers;
@@ -22,6 +23,7 @@ mod history;
 mod public_url;
 
 pub use audit::AuditConfig;
+pub use backup::BackupConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
@@ -49,6 +51,7 @@ pub const SERVICE: Service = Service {
         history::SETTINGS,
         budget::SETTINGS,
         audit::SETTINGS,
+        backup::SETTINGS,
         telemetry::SETTINGS,
     ],
 };
@@ -87,6 +90,13 @@ const SETTINGS: &[Setting] = &[
         FleetName::EXPECTED,
     ),
     Setting::new(
+        "packages_dir",
+        "PACKAGES_DIR",
+        "The folder of the packages of the agent that /install.sh has new nodes install",
+        "a folder",
+    )
+    .default("/var/lib/vpnmanager/packages"),
+    Setting::new(
         "shutdown_timeout",
         "SHUTDOWN_TIMEOUT",
         "Time to finish what is in progress",
@@ -108,6 +118,13 @@ const FLEET_SETTINGS: &[Setting] = &[
         BUS_URLS,
     )
     .list(),
+    Setting::new(
+        "bus.copies",
+        "BUS_COPIES",
+        "How many servers of the bus keep each stream",
+        "1, or 3 or 5 on a cluster of at least as many servers",
+    )
+    .default("1"),
     Setting::new(
         "pki.dir",
         "PKI_DIR",
@@ -165,6 +182,8 @@ pub struct Config {
     pub public_url: Option<PublicUrl>,
     /// FLEET_NAME: without it clients show for a profile where it leads to.
     pub fleet_name: Option<FleetName>,
+    /// PACKAGES_DIR: without packages in it there is no `/install.sh`.
+    pub packages_dir: PathBuf,
     /// Connections of the HTTP API.
     pub http: HttpConfig,
     /// How much callers of the HTTP API may ask at once.
@@ -205,6 +224,8 @@ pub struct BusConfig {
     pub dir: PathBuf,
     /// BUS_PUBLIC_URLS.
     pub public_urls: Option<Vec<String>>,
+    /// BUS_COPIES: 1, 3 or 5. An even number would survive no more losses than the odd one below it.
+    pub copies: usize,
 }
 
 /// The certificate authority.
@@ -285,6 +306,9 @@ impl Config {
             if urls.is_empty() || !urls.iter().all(|url| is_bus_url(url)) {
                 return wrong(key, "an address is not a URL of a bus");
             }
+        }
+        if ![1, 3, 5].contains(&self.bus.copies) {
+            return wrong("bus.copies", "it is not 1, 3 or 5");
         }
         if self.placement.replicas == 0 {
             return wrong("placement.replicas", "no user would have a node");

@@ -4,6 +4,7 @@ pub mod cli;
 pub mod config;
 
 pub mod app;
+pub mod backup;
 pub mod bus_access;
 pub mod bus_reach;
 pub mod database_clock;
@@ -17,6 +18,7 @@ pub mod schema;
 pub mod start;
 pub mod storage;
 pub mod traffic_watch;
+mod waiting;
 
 pub mod domain;
 pub mod ops;

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use sea_orm::{ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement};
-use secrecy::ExposeSecret;
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DbErr, FromQueryResult, Statement, sqlx::postgres::PgConnection,
+};
+use secrecy::{ExposeSecret, SecretString};
 use tracing::{info, warn};
 use vpnmanager_migration::{OwnerError, Standing};
 
@@ -21,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Why the schema is not up to date.
 #[derive(Debug, thiserror::Error)]
 pub enum SchemaError {
-    /// The role that owns the tables cannot connect.
+    /// The role cannot connect.
     #[error("{said} (it is at {place})")]
     ConnectOwner {
         /// What may be the cause.
@@ -53,6 +55,11 @@ pub enum SchemaError {
         /// The migration that this release does not know.
         migration: String,
     },
+    /// It lacks migrations of this release, which the service applies when it starts.
+    #[error(
+        "the database has not the schema of this release: run `vpnmanager-management migrate`, or start the service once"
+    )]
+    Older,
     /// A migration failed; nothing was changed.
     #[error("a migration failed; nothing was changed")]
     Migrate(#[source] DbErr),
@@ -81,7 +88,7 @@ impl SchemaError {
     pub fn is_worth_another_try(&self) -> bool {
         match self {
             Self::ConnectOwner { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
-            Self::NotOwner { .. } | Self::Newer { .. } | Self::Pooler { .. } => false,
+            Self::NotOwner { .. } | Self::Newer { .. } | Self::Older | Self::Pooler { .. } => false,
         }
     }
 }
@@ -147,18 +154,23 @@ async fn migrate_on(owner: &DatabaseConnection, config: &DatabaseConfig) -> Resu
 /// One connection of the role that owns the tables, which is the service's where no other is given. It has not the service's limit for a
 /// statement: a migration takes as long as it takes.
 pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnection, SchemaError> {
-    let url = config.owner_connection_url();
-    let url = url.unwrap_or_else(|| config.connection_url());
-    let failed = |source: DbErr, place: &str| match pooler::advice(&source) {
-        Some(advice) => SchemaError::Pooler { advice, source },
-        None => SchemaError::ConnectOwner {
-            said: config.connecting_failed(&source),
-            place: place.to_owned(),
-            source,
-        },
-    };
-    let reach = Reach::to(&url).map_err(|source| failed(source, "no place"))?;
-    let failed = |source| failed(source, reach.place());
+    connect(config, url_of_owner(config)).await
+}
+
+/// One connection of the service's role, for a command that does what the service does. The database must have the schema of this release.
+pub async fn connect_as_service(config: &DatabaseConfig) -> Result<DatabaseConnection, SchemaError> {
+    let db = connect(config, config.connection_url()).await?;
+    match vpnmanager_migration::standing_of(&db).await {
+        Ok(Standing::UpToDate) => Ok(db),
+        Ok(Standing::Older) => Err(SchemaError::Older),
+        Ok(Standing::Newer { migration }) => Err(SchemaError::Newer { migration }),
+        Err(error) => Err(migrating_failed(error)),
+    }
+}
+
+async fn connect(config: &DatabaseConfig, url: SecretString) -> Result<DatabaseConnection, SchemaError> {
+    let reach = reach_of(config, &url)?;
+    let failed = |source| connecting_failed(config, source, reach.place());
     // The pool would say only that its time was over.
     reach.connect(PATIENCE).await.map_err(failed)?;
     let mut options = ConnectOptions::new(url.expose_secret());
@@ -168,6 +180,33 @@ pub async fn connect_as_owner(config: &DatabaseConfig) -> Result<DatabaseConnect
         .connect_timeout(PATIENCE)
         .sqlx_logging(false);
     Database::connect(options).await.map_err(failed)
+}
+
+/// The same outside a pool, for who streams the rows of whole tables.
+pub async fn open_as_owner(config: &DatabaseConfig) -> Result<PgConnection, SchemaError> {
+    let reach = reach_of(config, &url_of_owner(config))?;
+    let opened = reach.open(PATIENCE).await;
+    opened.map_err(|source| connecting_failed(config, source, reach.place()))
+}
+
+fn url_of_owner(config: &DatabaseConfig) -> SecretString {
+    let url = config.owner_connection_url();
+    url.unwrap_or_else(|| config.connection_url())
+}
+
+fn reach_of(config: &DatabaseConfig, url: &SecretString) -> Result<Reach, SchemaError> {
+    Reach::to(url).map_err(|source| connecting_failed(config, source, "no place"))
+}
+
+fn connecting_failed(config: &DatabaseConfig, source: DbErr, place: &str) -> SchemaError {
+    match pooler::advice(&source) {
+        Some(advice) => SchemaError::Pooler { advice, source },
+        None => SchemaError::ConnectOwner {
+            said: config.connecting_failed(&source),
+            place: place.to_owned(),
+            source,
+        },
+    }
 }
 
 fn is_denied(error: &DbErr) -> bool {

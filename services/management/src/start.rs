@@ -28,8 +28,8 @@ use crate::{
     newly_connected::NewlyConnected,
     ops::{
         credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, nodes::sum_totals::recount, quotas::unjudged::Unjudged, users::creates::Creates,
-        users::waiters::Waiters,
+        keys::refuse::Gatekeeper, nodes::sum_totals::recount, quotas::unjudged::Unjudged, restoration::mark::undecided,
+        users::creates::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     pooler,
@@ -54,6 +54,9 @@ const MAX_LIFETIME: Duration = Duration::from_secs(5 * 60);
 const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 
 /// Connects to PostgreSQL and NATS, brings the schema up to date, and starts the background tasks. Waits up to 30 s for each of the two.
+///
+/// # Errors
+/// [`Undecided`](crate::ops::restoration::mark::Undecided) while nobody has decided what holds after a restore: nothing was started then.
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
     let reach = Reach::to(&config.database.connection_url())?;
@@ -68,12 +71,15 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     schema::warn_of_powers(&db)
         .await
         .context("reading the rights of this role failed")?;
+    if let Some(undecided) = undecided(&db).await.context("looking for a restored backup failed")? {
+        return Err(undecided.into());
+    }
     recount(&db).await.context("counting what the nodes hold failed")?;
     bootstrap(&db, &config.api_key, &pki).await?;
     let (address, files) = (bus_address(&config.bus), BusFiles::new(&config.bus.dir));
     let bus_access = BusAccess::open(&files, address.clone())?;
     let bus_reach = BusReach::to(address.clone(), files.management_creds_path());
-    let (bus, topology) = connect_bus(&address, &files, &config.server_id).await?;
+    let (bus, topology) = connect_bus(&config.bus, &config.server_id).await?;
     let inbound = connect_inbound(&address, &files, &config.server_id).await?;
     let bus_ca = address.ca_file.is_some().then(|| files.ca_pem()).transpose()?;
 
@@ -142,6 +148,12 @@ enum Commits {
     Relaxed,
 }
 
+/// One connection of the service, without its tasks.
+pub(crate) async fn connect_briefly(config: &Config) -> anyhow::Result<DatabaseConnection> {
+    let reach = Reach::to(&config.database.connection_url())?;
+    connect_database(config, &reach, 1, Commits::Synced).await
+}
+
 /// Tries outside the pool first: that says at once, and in PostgreSQL's words, why it is not possible.
 async fn connect_database(
     config: &Config,
@@ -184,6 +196,7 @@ async fn connect_database(
         })
 }
 
+/// Where the bus is, and whose certificate it has.
 fn bus_address(config: &BusConfig) -> BusAddress {
     let mut address = BusAddress {
         urls: config.url.clone(),
@@ -193,17 +206,23 @@ fn bus_address(config: &BusConfig) -> BusAddress {
     address
 }
 
-async fn connect_bus(address: &BusAddress, files: &BusFiles, server_id: &str) -> anyhow::Result<(Bus, Topology)> {
+/// Connects to the bus, and makes its streams where they are missing. Waits up to 30 s.
+pub(crate) async fn connect_bus(config: &BusConfig, server_id: &str) -> anyhow::Result<(Bus, Topology)> {
+    let (address, files) = (bus_address(config), BusFiles::new(&config.dir));
     let name = format!("vpnmanager-management {server_id}");
     let identity = || Identity::Credentials(files.management_creds_path());
     let at = address.shown();
-    let bus = (|| connect::connect(address, &name, identity()))
+    let bus = (|| connect::connect(&address, &name, identity()))
         .retry(patience())
         .when(|error| matches!(error, connect::ConnectError::Connect(_)))
         .notify(|error, after| warn!(bus.at = at, error = %chain(error), ?after, "NATS does not answer yet"))
         .await
         .with_context(|| format!("connecting to NATS at {at} failed"))?;
-    let topology = Topology::ensure(&bus.client, TopologyOptions::default()).await?;
+    let streams = TopologyOptions {
+        replicas: config.copies,
+        ..TopologyOptions::default()
+    };
+    let topology = Topology::ensure(&bus.client, streams).await?;
     info!(nats.version = bus.client.server_info().version, "The bus is ready");
     Ok((bus, topology))
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tracing::info;
 use vpnmanager_runtime::config::{Service, Setting};
 use vpnmanager_runtime::process::{self, Stop};
+use vpnmanager_runtime::service_manager;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
@@ -69,9 +70,11 @@ fn serve(config: &Config) -> Result<(), Stop> {
 async fn run(mood: Mood) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
+    tasks.spawn_worker("watchdog", service_manager::show_life(tasks.draining()));
     let stop = tasks.token();
     tasks.spawn("mood", async move {
         info!("Ready");
+        service_manager::ready("Ready");
         match mood {
             Mood::Patient => stop.cancelled().await,
             Mood::Suicidal => panic!("enough"),

@@ -5,6 +5,7 @@ pub mod process;
 pub mod config;
 pub mod descriptors;
 pub mod log_limit;
+pub mod service_manager;
 pub mod telemetry;
 
 pub mod contain;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use crate::config::ConfigError;
+use crate::service_manager;
 
 /// Exit code of a wrong command line or configuration.
 pub const EXIT_USAGE: u8 = 2;
@@ -42,7 +43,8 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Runs the body of `main`, prints its error if there is one, and gives the exit code: 0 done, 1 failed, 2 usage.
+/// Runs the body of `main`, prints its error if there is one, also as the status of the unit, and gives the exit code: 0 done, 1 failed,
+/// 2 usage.
 pub fn run(body: impl FnOnce() -> Result<(), Stop>) -> ExitCode {
     match body() {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,10 +54,13 @@ pub fn run(body: impl FnOnce() -> Result<(), Stop>) -> ExitCode {
         },
         Err(Stop::Usage(text)) => {
             warn_on_stderr(&text);
+            service_manager::status(&text);
             ExitCode::from(EXIT_USAGE)
         }
         Err(Stop::Failed(error)) => {
-            warn_on_stderr(&format!("error: {error:#}\n"));
+            let text = format!("error: {error:#}\n");
+            warn_on_stderr(&text);
+            service_manager::status(&text);
             ExitCode::FAILURE
         }
     }

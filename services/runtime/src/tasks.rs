@@ -20,6 +20,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::contain::message_of;
 use crate::reconcile::{self, Reconciler, Schedule, Wake};
+use crate::service_manager;
 
 /// The tasks of a process. Cheap to clone; all clones are the same set.
 #[derive(Debug, Clone, Default)]
@@ -178,7 +179,7 @@ impl Tasks {
         self.inner.workers.spawn(watched);
     }
 
-    /// Stops everything on SIGTERM or SIGINT.
+    /// Stops everything on SIGTERM or SIGINT, and tells systemd so.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
@@ -190,6 +191,7 @@ impl Tasks {
                 () = tasks.inner.stopping.cancelled() => return Ok(()),
             };
             info!(signal = name, "Stopping");
+            service_manager::stopping();
             tasks.stop();
             Ok(())
         });

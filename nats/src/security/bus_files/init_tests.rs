@@ -109,6 +109,17 @@ fn certified(dir: &Path) -> Vec<String> {
 }
 
 #[test]
+fn servers_of_a_cluster_can_call_each_other_with_the_certificate() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = asked(root.path()).run().unwrap().dir;
+    let pem = fs::read(dir.join(names::SERVER_CERTIFICATE)).unwrap();
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).unwrap();
+    let certificate = pem.parse_x509().unwrap();
+    let usage = certificate.extended_key_usage().unwrap().unwrap().value;
+    assert!(usage.server_auth && usage.client_auth && !usage.any, "{usage:?}");
+}
+
+#[test]
 fn a_run_that_names_no_host_keeps_those_of_the_certificate() {
     let root = tempfile::tempdir().unwrap();
     let first = asked(root.path()).run().unwrap();

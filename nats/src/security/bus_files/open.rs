@@ -83,6 +83,11 @@ impl BusFiles {
         Self { dir: dir.into() }
     }
 
+    /// The names of all files that `bus-init` makes, for a backup. Those that are kept offline may be absent.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        names::KEPT.into_iter().chain(names::RENDERED)
+    }
+
     /// The server's configuration, for `nats-server -c`.
     pub fn server_config_path(&self) -> PathBuf {
         self.dir.join(names::SERVER_CONFIG)

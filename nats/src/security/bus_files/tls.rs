@@ -66,7 +66,8 @@ pub(super) fn server_certificate(dir: &Path, hosts: &[String]) -> Result<String,
     params.subject_alt_names = hosts::sans(hosts)?;
     params.use_authority_key_identifier_extension = true;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    // Servers of a cluster call each other with it too.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     params
         .signed_by(&server_key, &issuer)
         .map(|certificate| certificate.pem())

@@ -26,6 +26,7 @@ mod requests {
         NodeRequest::Apply { .. } => "apply",
         NodeRequest::Sync => "sync",
         NodeRequest::RestartServer { .. } => "restart_server",
+        NodeRequest::Users { .. } => "users",
         NodeRequest::Retire { .. } => "retire",
     });
 
@@ -78,6 +79,9 @@ mod requests {
             }),
             Envelope::new(NodeRequest::Sync),
             Envelope::new(NodeRequest::RestartServer { only_ask: true }),
+            Envelope::new(NodeRequest::Users {
+                after: Some(fixed::user_key()),
+            }),
             Envelope::new(NodeRequest::Retire {
                 reason: "this node was deregistered".to_owned(),
             }),
@@ -88,8 +92,10 @@ mod requests {
 mod answers {
     use vpnmanager_nats::{
         acks::{Ack, Outcome},
+        holdings::{HeldAccess, HeldUser},
         ids::Revision,
         node_requests::{LiveSession, NodeAnswer, ProfileParts},
+        old_certificates::OldCertificate,
     };
 
     use super::*;
@@ -98,6 +104,7 @@ mod answers {
         NodeAnswer::Profile { .. } => "profile",
         NodeAnswer::ProfileParts(_) => "profile_parts",
         NodeAnswer::Sessions { .. } => "sessions",
+        NodeAnswer::Users { .. } => "users",
         NodeAnswer::Disconnected { .. } => "disconnected",
         NodeAnswer::Acked { .. } => "acked",
         NodeAnswer::Done => "done",
@@ -120,6 +127,22 @@ mod answers {
             client_platform: virtual_address.map(|_| "linux".to_owned()),
             listener: None,
         };
+        let held = |is_present: bool| HeldUser {
+            user_key: fixed::user_key(),
+            username: fixed::username(),
+            revision: Revision(4),
+            access: is_present.then(|| HeldAccess {
+                active: true,
+                expires_at: Some(fixed::moment()),
+                credentials: vec![fixed::credential()],
+                old_certificates: vec![OldCertificate {
+                    common_name: "alice".parse().unwrap(),
+                    expires_at: None,
+                    revoked: vec!["258".parse().unwrap()],
+                }],
+                cut: false,
+            }),
+        };
         let samples = vec![
             Envelope::new(NodeAnswer::Profile {
                 profile: "client\nremote vpn1.example.com 1194 udp\n".to_owned(),
@@ -134,6 +157,11 @@ mod answers {
             Envelope::new(NodeAnswer::Sessions {
                 sessions: vec![session(Some(7), Some("10.8.0.2")), session(None, None)],
                 more: true,
+            }),
+            Envelope::new(NodeAnswer::Users {
+                users: vec![held(true), held(false)],
+                more: true,
+                complete: true,
             }),
             Envelope::new(NodeAnswer::Disconnected {
                 common_name: fixed::credential(),

@@ -9,6 +9,7 @@ use std::{
 
 use vpnmanager_nats::ids::CommonName;
 
+use super::told::Told;
 use crate::{
     groups::{Layout, Place, Places, Seat},
     listening::ListenerNumber,
@@ -23,6 +24,8 @@ const FILE_MODE: u32 = 0o644;
 pub(super) enum Form {
     /// Empty files.
     EmptyFile,
+    /// What was told of each.
+    Told(Told),
     /// What OpenVPN pushes to clients, and which addresses it gives them.
     Pushing(Pushing),
 }
@@ -56,9 +59,9 @@ pub(super) enum Wanted {
     EmptyFile,
     /// A link to [`TARGET`].
     Link,
-    /// A file that says this, and so gives it a fixed address.
+    /// A file that says this, such as which fixed address it has.
     Text(String),
-    /// Nothing: there is no address for it.
+    /// Nothing: there is no address for it, or nothing was told of it.
     Nothing,
 }
 
@@ -79,7 +82,7 @@ impl Form {
     /// One look for all listeners at where this credential logs in.
     pub(super) fn arrival<'a>(&self, name: &'a CommonName) -> Arrival<'a> {
         let (seat, is_held_back) = match self {
-            Self::EmptyFile => (Seat::Dynamic, false),
+            Self::EmptyFile | Self::Told(_) => (Seat::Dynamic, false),
             Self::Pushing(pushing) => {
                 let seat = pushing.places.seat_of(name);
                 let is_held_back = match &seat {
@@ -97,10 +100,11 @@ impl Form {
         }
     }
 
-    /// What the entry of whoever has this seat should be in the folder of this listener.
-    pub(super) fn wanted(&self, seat: &Seat, number: ListenerNumber) -> Wanted {
-        match (self, seat) {
+    /// What the entry of whoever arrives should be in the folder of this listener.
+    pub(super) fn wanted(&self, arrival: &Arrival<'_>, number: ListenerNumber) -> Wanted {
+        match (self, &arrival.seat) {
             (Self::EmptyFile, _) => Wanted::EmptyFile,
+            (Self::Told(told), _) => told.of(arrival.name).map_or(Wanted::Nothing, Wanted::Text),
             (Self::Pushing(_), Seat::Dynamic) => Wanted::Link,
             (Self::Pushing(pushing), Seat::Fixed(place)) => Wanted::Text(pushing.text(place, number)),
             (Self::Pushing(_), Seat::Waiting) => Wanted::Nothing,
@@ -111,7 +115,7 @@ impl Form {
     pub(super) fn ensure_target(&self, seat: &Seat) -> Result<(), PushedFileError> {
         match (self, seat) {
             (Self::Pushing(pushing), Seat::Fixed(place)) => pushing.groups.ensure(&place.group),
-            (Self::Pushing(_), Seat::Dynamic | Seat::Waiting) | (Self::EmptyFile, _) => Ok(()),
+            (Self::Pushing(_), Seat::Dynamic | Seat::Waiting) | (Self::EmptyFile | Self::Told(_), _) => Ok(()),
         }
     }
 }

@@ -73,7 +73,7 @@ impl Folder {
     /// Lets one credential in. True when it was not allowed before.
     pub(super) fn allow(&self, form: &Form, arrival: &Arrival<'_>) -> Result<bool, AllowListError> {
         let name = arrival.name;
-        let wanted = form.wanted(&arrival.seat, self.number);
+        let wanted = form.wanted(arrival, self.number);
         match self.entry(name, &wanted)? {
             Entry::Ours => {
                 self.held_back().remove(name);
@@ -159,7 +159,7 @@ impl Folder {
 
     /// What is there of whoever is to be let in.
     pub(super) fn entry_of(&self, form: &Form, arrival: &Arrival<'_>) -> Result<Entry, AllowListError> {
-        self.entry(arrival.name, &form.wanted(&arrival.seat, self.number))
+        self.entry(arrival.name, &form.wanted(arrival, self.number))
     }
 
     pub(super) fn held_back(&self) -> MutexGuard<'_, HashSet<CommonName>> {

@@ -2,7 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use poem_openapi::{Object, types::Example};
-use vpnmanager_nats::{commands::PutUser, groups::GroupName};
+use vpnmanager_nats::{
+    commands::PutUser,
+    groups::GroupName,
+    ids::InvalidId,
+    old_certificates::{self, SerialNumber},
+};
 use vpnmanager_openapi::time::Timestamp;
 
 use super::scalars::GroupText;
@@ -17,6 +22,23 @@ pub(super) struct UserOptions {
     group: Option<GroupText>,
     /// `true`: management counts the traffic of the user against a quota of its own, so this node tells of it every few seconds.
     metered: Option<bool>,
+    /// The user's certificates of the server that was there before: this node lets them in at its old listener, and there alone.
+    #[oai(validator(max_items = 1000))]
+    old_certificates: Option<Vec<OldCertificate>>,
+}
+
+/// A certificate of the server that was there before.
+#[derive(Debug, Clone, Object)]
+#[oai(skip_serializing_if_is_none)]
+struct OldCertificate {
+    /// Its common name.
+    #[oai(validator(max_length = 64))]
+    common_name: String,
+    /// From this moment on it is refused. Without it, it is accepted as long as it is valid.
+    expires_at: Option<Timestamp>,
+    /// The serial numbers, decimal, of certificates with this name that were revoked.
+    #[oai(validator(max_items = 1000))]
+    revoked: Option<Vec<String>>,
 }
 
 impl UserOptions {
@@ -27,6 +49,8 @@ impl UserOptions {
             expires_at: put.expires_at.map(Timestamp::from),
             group: group.parse().ok(),
             metered: put.metered.then_some(true),
+            old_certificates: (!put.old_certificates.is_empty())
+                .then(|| put.old_certificates.iter().map(OldCertificate::of).collect()),
         }
     }
 
@@ -36,6 +60,7 @@ impl UserOptions {
             expires_at: expires_at.map(Timestamp::from),
             group: None,
             metered: None,
+            old_certificates: None,
         }
     }
 
@@ -45,13 +70,40 @@ impl UserOptions {
             expires_at,
             group,
             metered,
+            old_certificates,
         } = self;
         let group = group.map(|group| group.to_group()).transpose()?;
+        let old_certificates = old_certificates.into_iter().flatten().map(OldCertificate::into_wire);
         Ok(PutUser {
             expires_at: expires_at.map(Timestamp::to_utc),
             group: group.filter(|group| !group.is_default()),
             metered: metered.unwrap_or(false),
+            old_certificates: old_certificates
+                .collect::<Result<_, InvalidId>>()
+                .map_err(|error| error.to_string())?,
             ..put
+        })
+    }
+}
+
+impl OldCertificate {
+    fn of(held: &old_certificates::OldCertificate) -> Self {
+        let revoked = held.revoked.iter().map(ToString::to_string);
+        Self {
+            common_name: held.common_name.to_string(),
+            expires_at: held.expires_at.map(Timestamp::from),
+            revoked: (!held.revoked.is_empty()).then(|| revoked.collect()),
+        }
+    }
+
+    fn into_wire(self) -> Result<old_certificates::OldCertificate, InvalidId> {
+        let revoked = self.revoked.into_iter().flatten();
+        Ok(old_certificates::OldCertificate {
+            common_name: self.common_name.parse()?,
+            expires_at: self.expires_at.map(Timestamp::to_utc),
+            revoked: revoked
+                .map(|serial| serial.parse::<SerialNumber>())
+                .collect::<Result<_, InvalidId>>()?,
         })
     }
 }
@@ -62,6 +114,7 @@ impl Example for UserOptions {
             expires_at: "2027-03-01T12:00:00Z".parse().ok(),
             group: "engineering".parse().ok(),
             metered: None,
+            old_certificates: None,
         }
     }
 }

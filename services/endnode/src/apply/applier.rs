@@ -1,7 +1,7 @@
 //! The one place where access changes.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::HashSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -17,12 +17,11 @@ use vpnmanager_nats::{
 
 use super::{
     commit::{Handled, History, Store},
-    projection::{Door, Ending, Merged, ProjectError, Projected, rebuild_profiles, remove_profiles},
+    projection::{Ending, Merged, ProjectError, Projected, rebuild_profiles, remove_profiles},
     turn::Turn,
 };
 use crate::{
-    allow_list::Reconciled,
-    backend::{Rest, VpnBackend as _},
+    backend::Rest,
     groups::Holding,
     journal::{Journal, JournalError},
     node::Node,
@@ -155,6 +154,8 @@ impl Applier {
             forget.extend(stored.forget);
             applied.push(stored.handled);
         }
+        let users = commands.iter().map(Command::user_key).collect();
+        merged.add_old(inner.old_change(users, &turn).await);
         let sessions = inner.project(merged, &turn).await;
         drop(turn);
         let held_back = sessions.held_back().clone();
@@ -163,6 +164,9 @@ impl Applier {
             Rest::Pending => Some(STILL_ALIVE),
             Rest::Unseen => Some(NOT_ENDED),
         };
+        for (handled, command) in applied.iter_mut().zip(commands.iter()) {
+            inner.note_old(handled, command);
+        }
         for (handled, (ends, let_in)) in applied.iter_mut().zip(concerned) {
             if let Some(note) = note.filter(|_| ends) {
                 handled.note(note);
@@ -203,7 +207,8 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        let ending = inner.project(access.into(), &turn).await;
+        let old = inner.old_change(vec![user], &turn).await;
+        let ending = inner.project(Merged::from(access).with_old(old), &turn).await;
         drop(turn);
         ending.carry_out(&inner.vpn).await?;
         info!(user.key = %user, "Deleted a user locally");
@@ -219,7 +224,9 @@ impl Applier {
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
         let Some(held) = held else { return Ok(()) };
-        let ending = self.inner.project(access(&held, Utc::now()).into(), &turn).await;
+        let old = self.inner.old_change(vec![held.command.user_key()], &turn).await;
+        let change = Merged::from(access(&held, Utc::now())).with_old(old);
+        let ending = self.inner.project(change, &turn).await;
         drop(turn);
         ending.carry_out(&self.inner.vpn).await?;
         Ok(())
@@ -249,7 +256,9 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        let ending = inner.project(access.into(), &turn).await;
+        let users = ghosts.iter().map(|ghost| ghost.command.user_key()).collect();
+        let old = inner.old_change(users, &turn).await;
+        let ending = inner.project(Merged::from(access).with_old(old), &turn).await;
         for ghost in &ghosts {
             turn.forgotten(ghost.command.user_key());
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
@@ -257,90 +266,6 @@ impl Applier {
         drop(turn);
         ending.carry_out(&inner.vpn).await?;
         Ok(ghosts)
-    }
-
-    /// Refuses whom the journal does not let in, and returns them. All else waits for [`Self::reconcile`]: at a start it is not known yet whether
-    /// the firewall holds the rules of members of groups, and an entry of theirs that was made otherwise would be taken away meanwhile, which
-    /// ends the sessions of those who have it.
-    ///
-    /// # Errors
-    /// The first failure. All others are refused, as far as the disk lets.
-    pub async fn refuse_unwanted(&self) -> Result<Vec<CommonName>, ApplyError> {
-        let inner = &self.inner;
-        self.try_to_place_waiting().await;
-        let turn = inner.turn.lock().await;
-        let wanted = inner.wanted(turn.door, &turn.refused()).await?;
-        let differing = inner.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
-        let unwanted: BTreeSet<CommonName> = differing.difference(&wanted).cloned().collect();
-        let changes = inner.vpn.mend(&unwanted, &wanted).await.map_err(ProjectError::from)?;
-        Ok(changes.removed)
-    }
-
-    /// Makes the allow-list equal to the journal, or empty while the node lets nobody in, and returns what had to change.
-    pub async fn reconcile(&self) -> Result<Reconciled, ApplyError> {
-        let inner = &self.inner;
-        self.try_to_place_waiting().await;
-        // A look at all credentials takes long where there are many. It holds up nobody, and mostly finds nothing.
-        let (door, unjournaled) = {
-            let turn = inner.turn.lock().await;
-            (turn.door, turn.refused())
-        };
-        let wanted = inner.wanted(door, &unjournaled).await?;
-        inner.forget_found(&wanted).await;
-        let differing = inner.vpn.compare(wanted).await.map_err(ProjectError::from)?;
-        if differing.is_empty() {
-            return Ok(Reconciled::default());
-        }
-        let turn = inner.turn.lock().await;
-        let (names, refused) = (differing.clone(), turn.refused());
-        let mut wanted = match turn.door {
-            Door::Open => {
-                inner
-                    .journal
-                    .read(move |records| records.wanted_among(&names, Utc::now()))
-                    .await?
-            }
-            Door::Closed => BTreeSet::new(),
-        };
-        wanted.retain(|name| !refused.contains(name));
-        inner.holding.refuse(&mut wanted);
-        Ok(inner.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
-    }
-
-    /// Looks whom the allow-list lets in of whom a journal that is not complete may know nothing.
-    ///
-    /// # Errors
-    /// The list cannot be read; [`Self::apply`] tries again.
-    pub async fn look_for_unknown(&self) -> Result<(), ProjectError> {
-        let inner = &self.inner;
-        inner.turn.lock().await.unknown(&inner.vpn).await.map(drop)
-    }
-
-    /// Lets nobody in from now on, until [`Self::open`]. Sessions are ended by [`VpnBackend::enforce`](crate::backend::VpnBackend::enforce).
-    /// The journal keeps its users.
-    ///
-    /// # Errors
-    /// The allow-list could not be emptied; [`Self::reconcile`] tries again.
-    pub async fn close(&self) -> Result<(), ApplyError> {
-        let mut turn = self.inner.turn.lock().await;
-        turn.door = Door::Closed;
-        self.inner.reconcile(&turn).await?;
-        Ok(())
-    }
-
-    /// Lets in again whom the journal lets in. Changes nothing where that is so already.
-    ///
-    /// # Errors
-    /// The allow-list lacks some; [`Self::reconcile`] tries again.
-    pub async fn open(&self) -> Result<(), ApplyError> {
-        let mut turn = self.inner.turn.lock().await;
-        if turn.door == Door::Open {
-            return Ok(());
-        }
-        turn.door = Door::Open;
-        let changes = self.inner.reconcile(&turn).await?;
-        info!(restored = changes.added.len(), "The allow-list is back");
-        Ok(())
     }
 
     /// Makes the folder of profiles equal to the journal.
@@ -355,23 +280,6 @@ impl Applier {
 }
 
 impl Inner {
-    /// Everybody who may log in.
-    async fn wanted(&self, door: Door, refused: &HashSet<CommonName>) -> Result<BTreeSet<CommonName>, ApplyError> {
-        let mut wanted = match door {
-            Door::Open => self.journal.read(|records| records.wanted(Utc::now())).await?,
-            Door::Closed => BTreeSet::new(),
-        };
-        wanted.retain(|name| !refused.contains(name));
-        self.holding.refuse(&mut wanted);
-        Ok(wanted)
-    }
-
-    pub(super) async fn reconcile(&self, turn: &Turn) -> Result<Reconciled, ApplyError> {
-        let wanted = self.wanted(turn.door, &turn.refused()).await?;
-        let differing = self.vpn.compare(wanted.clone()).await.map_err(ProjectError::from)?;
-        Ok(self.vpn.mend(&differing, &wanted).await.map_err(ProjectError::from)?)
-    }
-
     /// Makes a change of access visible, except that it lets in nobody who is refused whatever the journal says, or whose group cannot be held.
     pub(super) async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
         change.refuse(&turn.refused(), &self.holding);

@@ -31,8 +31,11 @@ impl Applier {
                 allow: Vec::new(),
                 deny: expired.credentials,
             };
-            refused.push((expired.user_key, inner.project(access.into(), &turn).await));
+            let old = inner.old_change(vec![expired.user_key], &turn).await;
+            let change = Merged::from(access).with_old(old);
+            refused.push((expired.user_key, inner.project(change, &turn).await));
         }
+        let over = inner.refuse_over(&turn, now).await;
         drop(turn);
         let (mut enforced, mut failure) = (Vec::with_capacity(refused.len()), None);
         for (user_key, ending) in refused {
@@ -46,6 +49,15 @@ impl Applier {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
+        let unread = match over {
+            Ok(ending) => {
+                if let Some(ending) = ending {
+                    failure = failure.or(ending.carry_out(&inner.vpn).await.err());
+                }
+                None
+            }
+            Err(error) => Some(error),
+        };
         if !enforced.is_empty() {
             let noted = inner.journal.write(move |records| {
                 for (user, event) in &enforced {
@@ -58,10 +70,14 @@ impl Applier {
             noted.await?;
             inner.node.wakes.events.wake();
         }
-        if let Some(failure) = failure {
-            return Err(failure.into());
+        if let Some(failure) = failure.map(ApplyError::from).or(unread) {
+            return Err(failure);
         }
-        Ok(inner.journal.read(|records| records.next_expiry()).await?)
+        let next = inner.journal.read(move |records| {
+            let ends = [records.next_expiry()?, records.next_end_of_old_certificates(now)?];
+            Ok(ends.into_iter().flatten().min())
+        });
+        Ok(next.await?)
     }
 }
 
@@ -79,6 +95,8 @@ impl Inner {
         for held in &early {
             merged.add(access(held, now));
         }
+        let users = early.iter().map(|held| held.command.user_key()).collect();
+        merged.add_old(self.old_change(users, turn).await);
         warn!(
             users = early.len(),
             "The clock was ahead: users whose time is not over yet had been refused, and are let in again"

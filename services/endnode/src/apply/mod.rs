@@ -6,7 +6,10 @@
 mod applier;
 mod commit;
 mod expiry;
+mod lists;
 mod members;
+mod old;
+mod old_change;
 mod outcome;
 mod projection;
 mod turn;

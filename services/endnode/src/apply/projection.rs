@@ -15,6 +15,7 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_profile::profile::Profile;
 use vpnmanager_runtime::error_chain::chain;
 
+use super::old_change::{OldChange, end_old};
 use crate::{
     backend::{BackendError, CutSessions, Parting, VpnBackend as _},
     groups::Holding,
@@ -78,6 +79,14 @@ pub(super) struct Merged {
     deny: BTreeSet<CommonName>,
     /// Those that have another address from now on.
     moved: BTreeSet<CommonName>,
+    /// Who is let in at the old listener.
+    old: OldChange,
+}
+
+impl From<OldChange> for Merged {
+    fn from(old: OldChange) -> Self {
+        Self { old, ..Self::default() }
+    }
 }
 
 impl From<Access> for Merged {
@@ -100,6 +109,17 @@ impl Merged {
         }
     }
 
+    /// With a change of who is let in at the old listener.
+    pub(super) fn add_old(&mut self, change: OldChange) {
+        self.old.add(change);
+    }
+
+    /// The same, given back.
+    pub(super) fn with_old(mut self, change: OldChange) -> Self {
+        self.add_old(change);
+        self
+    }
+
     /// These have another address from now on.
     pub(super) fn moves(&mut self, names: Vec<CommonName>) {
         self.moved.extend(names);
@@ -115,8 +135,11 @@ impl Merged {
     pub(super) async fn project(self, vpn: &Vpn, holding: &Holding, door: Door) -> Ending {
         let names: Vec<CommonName> = self.deny.into_iter().collect();
         let mut projected = vpn.deny(&names).await;
+        let (old_names, refused) = self.old.refuse(vpn).await;
+        projected = projected.and(refused);
         let (mut moved, mut held_back) = (Vec::new(), BTreeSet::new());
         if door == Door::Open {
+            projected = projected.and(self.old.let_in(vpn).await);
             moved.extend(self.moved.intersection(&self.allow).cloned());
             let allow: Vec<CommonName> = self.allow.into_iter().collect();
             holding.await_rules_for(&allow, RULES_WITHIN).await;
@@ -131,6 +154,7 @@ impl Merged {
         }
         Ending {
             names,
+            old_names,
             moved,
             held_back,
             projected: projected.map_err(ProjectError::from),
@@ -143,6 +167,8 @@ impl Merged {
 #[must_use]
 pub(super) struct Ending {
     names: Vec<CommonName>,
+    /// Those at the old listener.
+    old_names: Vec<CommonName>,
     /// Those whose clients are to log in again, and get their new address.
     moved: Vec<CommonName>,
     /// Those that are not let in yet: a client that came back here would be refused, and give up.
@@ -165,14 +191,18 @@ impl Ending {
     pub(super) async fn carry_out(self, vpn: &Vpn) -> Result<CutSessions, ProjectError> {
         let is_held_back = |name: &CommonName| self.held_back.contains(name);
         let (away, back): (Vec<_>, Vec<_>) = self.moved.into_iter().partition(is_held_back);
-        let cut = vpn.disconnect(&self.names, Parting::Halt).await;
+        // An OpenVPN that hangs keeps nobody from being cut on the other one.
+        let (cut, old) = tokio::join!(
+            vpn.disconnect(&self.names, Parting::Halt),
+            end_old(vpn, &self.old_names)
+        );
         // Where the server cannot be asked, the next look at its sessions finds them.
         let moved = vpn.disconnect(&back, Parting::Reconnect).await;
         let sent_away = vpn.disconnect(&away, Parting::NextRemote).await;
         self.projected?;
         moved?;
         sent_away?;
-        Ok(cut?)
+        Ok(cut?.and(old?))
     }
 }
 

@@ -25,10 +25,13 @@ pub(super) struct Turn {
 
 /// What a command that could not be journaled refuses.
 #[derive(Debug)]
-struct Refusal {
+pub(super) struct Refusal {
     /// The command's revision.
-    revision: Revision,
-    names: Vec<CommonName>,
+    pub(super) revision: Revision,
+    /// Credentials.
+    pub(super) names: Vec<CommonName>,
+    /// Old certificates.
+    pub(super) old_names: Vec<CommonName>,
 }
 
 impl Default for Turn {
@@ -49,6 +52,12 @@ impl Turn {
         refusals.flat_map(|refusal| &refusal.names).cloned().collect()
     }
 
+    /// Who is refused at the old listener whatever the journal says.
+    pub(super) fn refused_old(&self) -> BTreeSet<CommonName> {
+        let refusals = self.unjournaled.values();
+        refusals.flat_map(|refusal| &refusal.old_names).cloned().collect()
+    }
+
     /// Whether the clock shows an earlier time than when expiries were last looked for. An earlier run of the agent may have seen any.
     pub(super) fn may_have_expired_early(&self, now: DateTime<Utc>) -> bool {
         self.looked.is_none_or(|looked| now < looked)
@@ -60,12 +69,12 @@ impl Turn {
     }
 
     /// Refuses these credentials of the user until the journal holds the command of this revision. False when a newer command refused some.
-    pub(super) fn refuse(&mut self, user: UserKey, revision: Revision, names: Vec<CommonName>) -> bool {
-        let is_newer = |refusal: &Refusal| refusal.revision > revision;
+    pub(super) fn refuse(&mut self, user: UserKey, refused: Refusal) -> bool {
+        let is_newer = |refusal: &Refusal| refusal.revision > refused.revision;
         if self.unjournaled.get(&user).is_some_and(is_newer) {
             return false;
         }
-        self.unjournaled.insert(user, Refusal { revision, names });
+        self.unjournaled.insert(user, refused);
         true
     }
 

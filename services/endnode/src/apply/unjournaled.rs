@@ -12,8 +12,9 @@ use vpnmanager_runtime::error_chain::chain;
 
 use super::{
     applier::{ApplyError, Inner},
+    old_change::OldChange,
     projection::{Ending, Merged, ProjectError},
-    turn::Turn,
+    turn::{Refusal, Turn},
 };
 use crate::{
     backend::VpnBackend as _,
@@ -54,7 +55,15 @@ impl Inner {
         };
         let mut merged = Merged::default();
         for (user, revision, names) in refused {
-            if names.is_empty() || !turn.refuse(user, revision, names.clone()) {
+            let mut of_user = commands.iter().filter(|command| command.user_key() == user);
+            let command = of_user.find(|command| command.revision() == revision);
+            let old_names = command.map_or_else(Vec::new, |command| self.old_ended_by(command, now));
+            let refusal = Refusal {
+                revision,
+                names: names.clone(),
+                old_names: old_names.clone(),
+            };
+            if (names.is_empty() && old_names.is_empty()) || !turn.refuse(user, refusal) {
                 continue;
             }
             warn!(user.key = %user, "Refused a user whose command could not be journaled");
@@ -62,6 +71,7 @@ impl Inner {
                 allow: Vec::new(),
                 deny: names,
             });
+            merged.add_old(OldChange::denying(old_names));
         }
         Ok(self.project(merged, turn).await)
     }

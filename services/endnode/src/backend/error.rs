@@ -25,6 +25,9 @@ pub enum BackendError {
     /// It would not be started again.
     #[error("this node does not serve at the moment: OpenVPN would not be started again")]
     NotServing,
+    /// What the old listener goes by could not be read or written.
+    #[error("the files of the old listener cannot be used")]
+    OldListener(#[source] Box<dyn Error + Send + Sync>),
     /// The server did not answer, or refused.
     #[error("the VPN server did not do what was asked")]
     Server(#[source] Box<dyn Error + Send + Sync>),

@@ -19,6 +19,14 @@ impl Look {
         is_of_one(&self.unasked, session.cid)
     }
 
+    /// A look at these servers and others.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.sessions.extend(other.sessions);
+        self.unasked.extend(other.unasked);
+        self
+    }
+
     /// The sessions that live for certain: those of the servers that were asked.
     pub fn told(self) -> Vec<Session> {
         let Self { mut sessions, unasked } = self;

@@ -29,6 +29,13 @@ fn loaded_from(text: &str) -> Config {
     loaded(&["--config", &file.display().to_string()])
 }
 
+#[test]
+fn the_file_of_the_package_changes_no_default() {
+    let of_package = loaded_from(include_str!("../../../../deploy/packages/endnode/endnode-config.json"));
+    let shown = |config: &Config| serde_json::to_value(config).expect("JSON");
+    assert_eq!(shown(&of_package), shown(&loaded(&[])));
+}
+
 fn listeners_of(config: &Config) -> String {
     config.listening().listeners().to_string()
 }
@@ -139,4 +146,26 @@ fn what_else_is_said_of_where_clients_connect_contradicts_listeners_unless_it_is
             "{refusal:?}"
         );
     }
+}
+
+#[test]
+fn an_old_server_goes_with_every_mode_but_that_in_which_the_operator_runs_the_new_one() {
+    let old = &["--old-server-conf", "/etc/openvpn/server.conf"][..];
+    for (mode, is_taken) in [("managed", true), ("none", true), ("external", false)] {
+        let flags = [old, &["--openvpn-mode", mode, "--old-server", "managed"]].concat();
+        let outcome = load(&flags);
+        assert_eq!(outcome.is_ok(), is_taken, "{mode}");
+        match outcome {
+            Ok(config) => assert_eq!(config.openvpn.old_server, OldServerMode::Managed),
+            Err(refused) => assert!(
+                format!("{refused:?}").contains("openvpn.old_server_conf"),
+                "{refused:?}"
+            ),
+        }
+    }
+    let none = loaded(&[]);
+    assert_eq!(
+        (none.openvpn.old_server_conf, none.openvpn.old_server),
+        (None, OldServerMode::External)
+    );
 }

@@ -41,16 +41,21 @@ impl Records<'_> {
                 .query_row([name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             let Some((group, is_metered)) = found else { continue };
-            let group = match group {
-                Some(text) => text
-                    .parse::<GroupName>()
-                    .map_err(|_unreadable| JournalError::Value { what: "a group" })?,
-                None => GroupName::default(),
-            };
-            memberships.insert(name.clone(), Membership { group, is_metered });
+            memberships.insert(name.clone(), membership(group, is_metered)?);
         }
         Ok(memberships)
     }
+}
+
+/// As the command of a user says it.
+pub(super) fn membership(group: Option<String>, is_metered: bool) -> Result<Membership, JournalError> {
+    let group = match group {
+        Some(text) => text
+            .parse::<GroupName>()
+            .map_err(|_unreadable| JournalError::Value { what: "a group" })?,
+        None => GroupName::default(),
+    };
+    Ok(Membership { group, is_metered })
 }
 
 #[cfg(test)]

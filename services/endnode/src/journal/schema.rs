@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::JournalError;
 
-const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS, METERED];
+const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS, METERED, OLD_CERTIFICATES];
 
 /// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
 const INITIAL: &str = "
@@ -116,6 +116,22 @@ CREATE INDEX users_metered ON users (json_extract(command, '$.metered'))
     WHERE present = 1 AND json_extract(command, '$.metered') = 1;
 ";
 
+const OLD_CERTIFICATES: &str = "
+-- Certificates of the server that this node took over, by their common names.
+CREATE TABLE old_certificates (
+    common_name  TEXT PRIMARY KEY,
+    user_key     TEXT NOT NULL REFERENCES users (user_key) ON DELETE CASCADE,
+    expires_at   INTEGER,
+    -- Serial numbers of others with this name, JSON.
+    revoked      TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX old_certificates_by_user ON old_certificates (user_key);
+CREATE INDEX old_certificates_by_end ON old_certificates (expires_at) WHERE expires_at IS NOT NULL;
+
+-- An earlier release did not keep what it was told of them. Without a place in the stream management sends everything again.
+DELETE FROM meta WHERE key IN ('last_sequence', 'stream');
+";
+
 /// Brings the file up to this build's schema, one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -153,6 +169,7 @@ mod tests {
             connection.query_row(&select, [], |row| row.get(0)).unwrap()
         };
         assert_eq!((count("events"), count("sessions"), count("places")), (1, 0, 0));
+        assert_eq!(count("old_certificates"), 0);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     error::JournalError,
     records::Records,
 };
-use crate::plan::{Held, group_of, is_expired};
+use crate::plan::{Held, group_of, is_expired, old_certificates_of};
 
 /// Which credentials may log in, at the moment `?1`.
 const WANTED: &str = "
@@ -75,6 +75,21 @@ impl Records<'_> {
         Ok(users)
     }
 
+    /// The newest commands of the users after `after` in the order of their keys, tombstones included, at most `most`.
+    pub fn commands_after(&self, after: Option<UserKey>, most: usize) -> Result<Vec<Command>, JournalError> {
+        let select = "SELECT command FROM users WHERE user_key > ?1 ORDER BY user_key LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(select)?;
+        // Every key comes after the empty text.
+        let after = after.map(|key| key.to_string()).unwrap_or_default();
+        let mut rows = statement.query(params![after, i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut commands = Vec::new();
+        while let Some(row) = rows.next()? {
+            let command: String = row.get("command")?;
+            commands.push(from_json(&command, "a command")?);
+        }
+        Ok(commands)
+    }
+
     /// Stores a newer command. With an outcome it is applied; without one its profiles are still to be made.
     pub fn store_command(
         &self,
@@ -116,7 +131,7 @@ impl Records<'_> {
         {
             self.list_credentials(*user_key, credentials)?;
         }
-        Ok(())
+        self.set_old_certificates(command.user_key(), old_certificates_of(command))
     }
 
     /// Stores the outcome of a command, unless a newer one arrived meanwhile: then returns the newer revision.

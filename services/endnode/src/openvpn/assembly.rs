@@ -14,15 +14,20 @@ use super::{
     lint::LintedConf,
     managed::{ManagedOpenVpn, ManagedServer},
     managed_tunnel::ManagedTunnel,
+    old::{OldOpenVpn, OldRun},
     process::{Launch, LogKeeper, ProcessTask, StartConditions, Wanted},
     restart::{RestartTask, Restartable, Restarts},
+    room::Room,
     server::{Managed, RunBy, Server},
+    session_numbers::OLD,
     task::{ListenerTask, OpenVpnTask},
+    tunnel::Tunnel,
 };
 use crate::{
     account::Account,
     allow_list::{AllowList, AllowListError},
     backend::Serving,
+    groups::Definitions,
     listening::ListenerNumber,
 };
 
@@ -54,10 +59,62 @@ impl OpenVpnBackend {
         assembly.ask(listener, socket, RunBy::Operator(conf), None);
         assembly.with(None)
     }
+
+    /// A backend beside the others of the node for its old listener, whoever runs that. It counts its logins with theirs.
+    pub fn old(allow_list: AllowList, old: OldOpenVpn, logins: watch::Sender<u64>) -> (Self, OpenVpnTask) {
+        let OldOpenVpn { listener, socket, run } = old;
+        let mut assembly = Assembly {
+            first_number: OLD,
+            logins,
+            ..Assembly::new(allow_list)
+        };
+        let Some(run) = run else {
+            make_folder_of(&socket);
+            assembly.ask(listener, socket, RunBy::Operator(None), None);
+            return assembly.with(None);
+        };
+        let OldRun {
+            launch,
+            account,
+            room,
+            obstacle,
+        } = run;
+        let conditions = StartConditions {
+            allow_list: assembly.allow_list.clone(),
+            // No group has rules in its network: nothing is waited for.
+            definitions: Definitions::default(),
+            number: assembly.next_number(),
+            obstacle,
+        };
+        assembly.keep(Kept {
+            listener,
+            socket,
+            launch,
+            conditions,
+            tunnel: None,
+            room,
+            listeners: 1,
+        });
+        assembly.with(Some(account))
+    }
+}
+
+/// A server whose process the agent keeps.
+struct Kept {
+    listener: Listener,
+    socket: PathBuf,
+    launch: Launch,
+    conditions: StartConditions,
+    tunnel: Option<Tunnel>,
+    room: Room,
+    /// How many listeners its addresses are divided among.
+    listeners: usize,
 }
 
 /// A backend while its servers are put together.
 struct Assembly {
+    /// The number of the first server among all OpenVPNs of the node.
+    first_number: usize,
     allow_list: AllowList,
     serving: watch::Sender<Serving>,
     logins: watch::Sender<u64>,
@@ -69,6 +126,7 @@ struct Assembly {
 impl Assembly {
     fn new(allow_list: AllowList) -> Self {
         Self {
+            first_number: 0,
             allow_list,
             serving: watch::Sender::new(Serving::Undecided),
             logins: watch::Sender::default(),
@@ -80,12 +138,34 @@ impl Assembly {
 
     /// Adds a server that the agent runs, as it is started.
     fn run(&mut self, managed: &ManagedOpenVpn, server: &ManagedServer, launch: Launch) {
-        let log = LogKeeper::new(launch.files.log.clone());
         let conditions = StartConditions {
             allow_list: self.allow_list.clone(),
             definitions: managed.definitions.clone(),
             number: self.next_number(),
+            obstacle: None,
         };
+        self.keep(Kept {
+            listener: server.listener,
+            socket: server.conf.control_socket.as_path().to_owned(),
+            launch,
+            conditions,
+            tunnel: Some(server.conf.tunnel()),
+            room: server.conf.room(),
+            listeners: managed.servers.len(),
+        });
+    }
+
+    fn keep(&mut self, kept: Kept) {
+        let Kept {
+            listener,
+            socket,
+            launch,
+            conditions,
+            tunnel,
+            room,
+            listeners,
+        } = kept;
+        let log = LogKeeper::new(launch.files.log.clone());
         let (told, restarts) = watch::channel(0);
         let wanted = Wanted {
             serving: self.serving.subscribe(),
@@ -93,18 +173,17 @@ impl Assembly {
         };
         let (task, process) = ProcessTask::new(launch, conditions, wanted);
         self.restartable.push(Restartable {
-            listener: server.listener,
+            listener,
             told,
             process: process.clone(),
         });
         let of_agent = Managed {
-            tunnel: ManagedTunnel::new(server.conf.tunnel(), process.clone()),
+            tunnel: tunnel.map(|tunnel| ManagedTunnel::new(tunnel, process.clone())),
             process,
-            room: server.conf.room(),
-            listeners: managed.servers.len(),
+            room,
+            listeners,
         };
-        let socket = server.conf.control_socket.as_path().to_owned();
-        self.ask(server.listener, socket, RunBy::Agent(of_agent), Some((task, log)));
+        self.ask(listener, socket, RunBy::Agent(of_agent), Some((task, log)));
     }
 
     /// Adds a server that is asked on this socket, with what looks after its process where the agent does.
@@ -140,7 +219,8 @@ impl Assembly {
             restarts: account.is_some().then(|| restarts.clone()),
             allow_list: self.allow_list,
             servers: self.servers.into(),
-            last_told: LastTold::default(),
+            first_number: self.first_number,
+            last_told: LastTold::from_number(self.first_number),
             serving: self.serving,
             logins: self.logins,
             account,

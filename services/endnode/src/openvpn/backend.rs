@@ -31,6 +31,8 @@ pub struct OpenVpnBackend {
     pub(super) allow_list: AllowList,
     /// In the order of the listeners; at least one.
     pub(super) servers: Arc<[Server]>,
+    /// The number of the first one among all OpenVPNs of the node.
+    pub(super) first_number: usize,
     /// What they told of their sessions.
     pub(super) last_told: LastTold,
     pub(super) serving: watch::Sender<Serving>,
@@ -46,13 +48,23 @@ impl OpenVpnBackend {
     /// The tunnels of servers that the agent runs, in the order of the listeners.
     pub fn tunnels(&self) -> Option<ManagedTunnels> {
         let managed = self.servers.iter().filter_map(Server::managed);
-        let tunnels: Vec<ManagedTunnel> = managed.map(|managed| managed.tunnel.clone()).collect();
+        let tunnels: Vec<ManagedTunnel> = managed.filter_map(|managed| managed.tunnel.clone()).collect();
         (!tunnels.is_empty()).then(|| ManagedTunnels::new(tunnels))
     }
 
     /// What is wrong with the operator's own configuration.
     pub fn findings(&self) -> Vec<Finding> {
         self.servers.iter().flat_map(Server::findings).collect()
+    }
+
+    /// What the servers told of their sessions last, as where none of them can be asked.
+    pub(crate) fn last_look(&self) -> Look {
+        self.last_told.unasked(self.servers.len())
+    }
+
+    /// Counts the logins of all; whoever has it may count those of others too.
+    pub(crate) fn login_counter(&self) -> watch::Sender<u64> {
+        self.logins.clone()
     }
 
     /// What restarts the servers, unless they are not the agent's, or would not be started again.
@@ -98,12 +110,13 @@ impl VpnBackend for OpenVpnBackend {
             .iter()
             .map(|server| server.disconnect(names, parting))
             .collect();
-        cut_on_all(join_all(asked).await)
+        cut_on_all(self.first_number, join_all(asked).await)
     }
 
     async fn end(&self, session: SessionKey) -> Result<Option<String>, BackendError> {
         let (number, session) = key_of_one(session);
-        match self.servers.get(number) {
+        let server = number.checked_sub(self.first_number);
+        match server.and_then(|server| self.servers.get(server)) {
             Some(server) => server.end(session).await,
             // Of a listener that the node had.
             None => Ok(None),
@@ -124,7 +137,7 @@ impl VpnBackend for OpenVpnBackend {
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
         let asked: Vec<_> = self.servers.iter().map(Server::enforce).collect();
-        cut_on_all(join_all(asked).await)
+        cut_on_all(self.first_number, join_all(asked).await)
     }
 
     async fn look(&self) -> Result<Look, BackendError> {

@@ -10,16 +10,41 @@ use crate::backend::{BackendError, CutSessions, Look, Session};
 
 /// Who was connected when each server was last asked, by the number of the server. Clones are the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct LastTold(Arc<Mutex<BTreeMap<usize, Vec<Session>>>>);
+pub(super) struct LastTold {
+    /// The number of the first one.
+    first: usize,
+    told: Arc<Mutex<BTreeMap<usize, Vec<Session>>>>,
+}
 
 impl LastTold {
+    /// Of servers of which the first has this number; nothing was told yet.
+    pub(super) fn from_number(first: usize) -> Self {
+        Self {
+            first,
+            ..Self::default()
+        }
+    }
+
+    /// What so many servers told last, none of which can be asked now.
+    pub(super) fn unasked(&self, servers: usize) -> Look {
+        let all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut look = Look::default();
+        for number in (self.first..).take(servers) {
+            look.unasked.push(numbers_of(number));
+            let sessions = all.get(&number).into_iter().flatten().cloned();
+            look.sessions
+                .extend(sessions.map(|session| session_among_all(number, session)));
+        }
+        look
+    }
+
     /// What all servers told of their sessions, as these are named among all. Those of one that could not be asked are the ones that it told of
     /// last: nobody knows better, and who is on the others is moved, counted and shown all the same. The first failure where none could be asked.
     pub(super) fn joint_look(&self, told: Vec<Result<Vec<Session>, BackendError>>) -> Result<Look, BackendError> {
         let servers = told.len();
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut look, mut first_failure) = (Look::default(), None);
-        for (number, told) in told.into_iter().enumerate() {
+        for (number, told) in (self.first..).zip(told) {
             let last = all.entry(number).or_default();
             match told {
                 Ok(sessions) => *last = sessions,
@@ -39,10 +64,14 @@ impl LastTold {
     }
 }
 
-/// What was cut on all servers, with its sessions as they are named among all. The first failure, if there is one: all had their turn.
-pub(super) fn cut_on_all(outcomes: Vec<Result<CutSessions, BackendError>>) -> Result<CutSessions, BackendError> {
+/// What was cut on all servers, of which the first has this number, with its sessions as they are named among all. The first failure, if there is
+/// one: all had their turn.
+pub(super) fn cut_on_all(
+    first: usize,
+    outcomes: Vec<Result<CutSessions, BackendError>>,
+) -> Result<CutSessions, BackendError> {
     let mut all = CutSessions::default();
-    for (number, outcome) in outcomes.into_iter().enumerate() {
+    for (number, outcome) in (first..).zip(outcomes) {
         let cut = outcome?;
         let moved = cut.moved.iter().map(|key| key_among_all(number, *key)).collect();
         all = all.and(CutSessions { moved, ..cut });
@@ -72,7 +101,7 @@ mod tests {
                 rest,
             })
         };
-        let all = cut_on_all(vec![cut(Rest::Nothing), cut(Rest::Pending)]).expect("cut");
+        let all = cut_on_all(0, vec![cut(Rest::Nothing), cut(Rest::Pending)]).expect("cut");
         assert_eq!(
             all,
             CutSessions {
@@ -82,7 +111,7 @@ mod tests {
             }
         );
         let failure = Err(BackendError::NoServer);
-        assert!(cut_on_all(vec![cut(Rest::Nothing), failure]).is_err());
+        assert!(cut_on_all(0, vec![cut(Rest::Nothing), failure]).is_err());
     }
 
     #[test]
@@ -117,5 +146,23 @@ mod tests {
         assert_eq!(asked, Look::default());
         let again = look(vec![Ok(Vec::new()), failure()]).expect("one was asked");
         assert_eq!(again.sessions, [], "the other one told that nobody is there");
+    }
+
+    #[test]
+    fn servers_behind_others_are_named_by_their_own_numbers_also_by_what_they_told_last() {
+        const FOURTH: u64 = 4 << 40;
+        let last_told = LastTold::from_number(4);
+        let session = Session {
+            cid: 7,
+            ..Session::default()
+        };
+        let found = last_told.joint_look(vec![Ok(vec![session])]).expect("asked");
+        assert_eq!(found.sessions[0].cid, FOURTH + 7);
+
+        let left = last_told.unasked(1);
+
+        assert_eq!(left.sessions, found.sessions);
+        assert!(left.is_unasked(found.sessions[0].key()));
+        assert_eq!(left.told(), []);
     }
 }

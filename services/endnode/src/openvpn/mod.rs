@@ -23,17 +23,20 @@ mod joint_sessions;
 mod managed;
 mod managed_tunnel;
 mod managed_tunnels;
+mod old;
 pub(crate) mod pushable;
 mod restart;
 mod server;
 mod session_numbers;
 mod task;
 
+pub(crate) use self::session_numbers::is_at_old_listener;
 pub use self::{
     backend::OpenVpnBackend,
     external::ExternalOpenVpn,
     managed::{ManagedOpenVpn, ManagedServer},
     managed_tunnel::ManagedTunnel,
     managed_tunnels::ManagedTunnels,
+    old::{OldOpenVpn, OldRun},
     task::OpenVpnTask,
 };

@@ -52,7 +52,8 @@ pub(super) enum RunBy {
 #[derive(Debug, Clone)]
 pub(super) struct Managed {
     pub(super) process: watch::Receiver<ProcessStatus>,
-    pub(super) tunnel: ManagedTunnel,
+    /// `None` where nothing goes by it.
+    pub(super) tunnel: Option<ManagedTunnel>,
     /// The room for clients by the configuration that is wanted.
     pub(super) room: Room,
     /// How many listeners the node has, which its addresses are divided among.
@@ -159,7 +160,7 @@ impl Server {
     /// That clients have nearly all addresses that OpenVPN gives out as they come, where that is so. They are listed only where that may be.
     async fn scarcity(&self, overview: Option<&Overview>) -> Option<String> {
         let managed = self.managed()?;
-        let tunnel = managed.tunnel.running().filter(|tunnel| tunnel.is_split)?;
+        let tunnel = managed.tunnel.as_ref()?.running().filter(|tunnel| tunnel.is_split)?;
         let layout = Layout::new(tunnel.network, tunnel.network6);
         if !is_nearly_all(overview?.sessions, layout) {
             return None;

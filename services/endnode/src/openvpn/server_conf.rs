@@ -25,7 +25,7 @@ use crate::{account::AccountName, groups::Layout, interface::InterfaceName};
 const MAX_SOCKET_PATH: usize = 107;
 
 /// The beginning of the first line, by which the agent knows a file of its own.
-pub(super) const WRITTEN_BY: &str = "# Written by vpnmanager-endnode";
+pub(crate) const WRITTEN_BY: &str = "# Written by vpnmanager-endnode";
 
 /// The beginning of the comment that says, where there are several, which listeners the node had when a server was started, and which slice of
 /// its networks was that of this one.

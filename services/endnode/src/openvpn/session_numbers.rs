@@ -2,11 +2,22 @@
 
 use std::ops::Range;
 
+use vpnmanager_nats::listeners::Listeners;
+
 use crate::backend::{Session, SessionKey};
 
 /// Between the numbers of one OpenVPN and those of the next (`LiveSession::cid`). None of them comes so far: at a thousand logins a second it
 /// would take 35 years.
 const STEP: u64 = 1 << 40;
+
+/// The number of the OpenVPN of the old listener. It lies behind those of all listeners that a node may have, so that other listeners give it no
+/// other one.
+pub(super) const OLD: usize = Listeners::MOST;
+
+/// Whether the session with this number among all is one at the old listener.
+pub(crate) fn is_at_old_listener(cid: u64) -> bool {
+    numbers_of(OLD).contains(&cid)
+}
 
 /// The number among all of a session of the OpenVPN with this number.
 fn among_all(server: usize, cid: u64) -> u64 {
@@ -74,5 +85,18 @@ mod tests {
             };
             assert_eq!(session_among_all(server, session).cid, number);
         }
+    }
+
+    #[test]
+    fn sessions_at_the_old_listener_have_numbers_that_no_listener_of_a_node_has() {
+        for server in 0..Listeners::MOST {
+            for cid in [0, STEP - 1] {
+                assert!(!is_at_old_listener(among_all(server, cid)), "{server} {cid}");
+            }
+        }
+        for cid in [0, STEP - 1] {
+            assert!(is_at_old_listener(among_all(OLD, cid)), "{cid}");
+        }
+        assert!(!is_at_old_listener(among_all(OLD + 1, 0)));
     }
 }

@@ -1,3 +1,5 @@
+mod old;
+
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;

@@ -15,6 +15,7 @@ use crate::{
     backend::{BackendError, Parting, VpnBackend as _},
     coordination::draining::Draining,
     node::Node,
+    openvpn::is_at_old_listener,
     vpn::Vpn,
 };
 
@@ -89,7 +90,9 @@ impl Drain {
 
     /// Moves the clients whose turn it is. Returns how many sessions there were before.
     async fn move_some(&self, mover: &mut Mover, pace: u32) -> Result<usize, BackendError> {
-        let sessions = self.vpn.sessions().await?;
+        let mut sessions = self.vpn.sessions().await?;
+        // Old profiles name no other server.
+        sessions.retain(|session| !is_at_old_listener(session.cid));
         let due = mover.due(&sessions, pace, Instant::now());
         self.vpn.disconnect(&due, Parting::NextRemote).await?;
         Ok(sessions.len())
@@ -125,7 +128,7 @@ mod tests {
             fake.connect(name);
         }
         let node = Node::new("n1".parse().expect("an id"));
-        let task = run(node, Vpn::Fake(fake.clone()), draining.clone(), stop.clone());
+        let task = run(node, Vpn::from(fake.clone()), draining.clone(), stop.clone());
         let look = async {
             sleep(SOON).await;
             assert_eq!(fake.sessions().await.expect("sessions").len(), 19);

@@ -198,7 +198,7 @@ mod tests {
         let fake = FakeBackend::with_places(places.clone());
         fake.allow(std::slice::from_ref(&eve)).await.expect("allow");
         assert!(fake.connect(&eve));
-        let (vpn, minute) = (Vpn::Fake(fake.clone()), TimeDelta::minutes(1));
+        let (vpn, minute) = (Vpn::from(fake.clone()), TimeDelta::minutes(1));
         let (before, after) = (Utc::now() - minute, Utc::now() + minute);
 
         for (name, within, expected) in [

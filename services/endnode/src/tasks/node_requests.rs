@@ -8,6 +8,7 @@ mod restart_server;
 mod retire;
 mod sessions;
 mod sync;
+mod users;
 
 use std::{future::Future, time::Duration};
 
@@ -87,6 +88,7 @@ async fn answer(shared: &Shared, request: NodeRequest) -> Option<NodeAnswer> {
         NodeRequest::RestartServer { only_ask } => {
             unless_refused(shared, restart_server::answer(shared, only_ask)).await
         }
+        NodeRequest::Users { after } => unless_refused(shared, users::answer(shared, after)).await,
         NodeRequest::Retire { reason } => Some(retire::answer(shared, &reason).await.unwrap_or_else(failed)),
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     backend::{Look, SessionKey, VpnBackend as _},
     coordination::contact::Contact,
     journal::{Journal, JournalError, NotedSession},
+    openvpn::is_at_old_listener,
     shared::Shared,
     vpn::Vpn,
 };
@@ -208,18 +209,28 @@ impl SessionHistory {
         if busy.is_empty() {
             return Ok(());
         }
-        let names: Vec<CommonName> = busy.iter().map(|record| record.session.common_name.clone()).collect();
+        let is_old = |record: &SessionRecord| record.session.cid.is_some_and(is_at_old_listener);
+        // An old certificate may have the name of a credential.
+        let named = |old: bool| -> Vec<CommonName> {
+            let records = busy.iter().filter(|record| is_old(record) == old);
+            records.map(|record| record.session.common_name.clone()).collect()
+        };
+        let (names, old_names) = (named(false), named(true));
         let has_groups = self.metered.has_groups();
         let memberships = self.journal.read(move |records| {
             // Mostly nobody has a quota, and nobody is looked up.
             if has_groups || records.is_anybody_metered()? {
-                records.memberships_of(&names)
+                Ok((records.memberships_of(&names)?, records.old_memberships_of(&old_names)?))
             } else {
-                Ok(BTreeMap::new())
+                Ok((BTreeMap::new(), BTreeMap::new()))
             }
         });
-        let counted = self.metered.counted(memberships.await?);
-        let counts = |record: &&SessionRecord| counted.contains(&record.session.common_name);
+        let (own, old) = memberships.await?;
+        let (own, old) = (self.metered.counted(own), self.metered.counted(old));
+        let counts = |record: &&SessionRecord| {
+            let counted = if is_old(record) { &old } else { &own };
+            counted.contains(&record.session.common_name)
+        };
         let told: Vec<&SessionRecord> = busy.iter().filter(counts).collect();
         if told.is_empty() {
             return Ok(());

@@ -21,7 +21,7 @@ const APPLIED: Applied = Applied::Answered(Outcome::Applied {
     note: None,
 });
 
-fn removal_of(user: &User) -> Intent {
+pub(crate) fn removal_of(user: &User) -> Intent {
     Intent {
         id: IntentId::new(),
         node: node_id(),

@@ -5,6 +5,7 @@ use vpnmanager_nats::{
     acks::Outcome,
     envelope::Envelope,
     events::EventKind,
+    holdings::HeldUser,
     ids::{Revision, UserKey},
     node_requests::{NodeAnswer, NodeRequest},
     subjects,
@@ -378,4 +379,33 @@ async fn an_agent_that_runs_no_openvpn_says_why_it_restarts_none() {
             "{error}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_node_tells_what_it_holds_of_each_user_removed_ones_too() {
+    let (management, _agent) = fleet().await;
+    let (alice, bob) = (User::new("alice"), User::new("bob"));
+    management.send(vec![alice.standby(3), bob.standby(1)]).await;
+    management.ack_of(alice.key, 3).await;
+    management.send(vec![bob.removed(2)]).await;
+    management.ack_of(bob.key, 2).await;
+
+    let ask = async |after| {
+        let request = NodeRequest::Users { after };
+        let subject = subjects::node_request(&node_id(), &request);
+        let asked = management.client.request(subject, Envelope::new(request).encode());
+        let NodeAnswer::Users { users, more, complete } = Envelope::decode(&asked.await.unwrap().payload).unwrap().body
+        else {
+            panic!("another answer")
+        };
+        assert!(complete && !more);
+        users
+    };
+    let users = ask(None).await;
+    let of = |user: &User| users.iter().find(|held| held.user_key == user.key).unwrap();
+    assert_eq!(users.len(), 2);
+    assert_eq!(*of(&alice), HeldUser::from(&alice.standby(3)));
+    assert_eq!(*of(&bob), HeldUser::from(&bob.removed(2)));
+    assert_eq!(ask(Some(users[0].user_key)).await, users[1..]);
+    assert_eq!(ask(Some(users[1].user_key)).await, []);
 }

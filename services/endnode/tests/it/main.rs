@@ -36,6 +36,8 @@ mod network;
 #[cfg(test)]
 mod offline;
 #[cfg(test)]
+mod old_server;
+#[cfg(test)]
 mod resync;
 #[cfg(test)]
 mod serving;

@@ -86,7 +86,7 @@ async fn a_start_makes_entries_of_members_anew_once_the_firewall_holds_their_rul
     let holding = Holding::ByAddress(places.clone());
     holding.load(&parts.journal).await.unwrap();
     let projected = Projected {
-        vpn: Vpn::FilesOnly(FilesOnlyBackend::new(list.clone())),
+        vpn: Vpn::from(FilesOnlyBackend::new(list.clone())),
         holding,
         profiles: parts.dir.profiles(),
     };

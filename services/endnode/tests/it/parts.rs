@@ -1,13 +1,17 @@
 //! A node's parts without a process: journal, applier, and a VPN server in memory.
 
 use chrono::{DateTime, Utc};
+use tokio::sync::watch;
 use vpnmanager_endnode::{
+    allow_list::{AllowList, Told},
     apply::{Applier, Projected},
     backend::FakeBackend,
     coordination::readiness::Readiness,
     groups::{Definitions, Holding, Layout, Places, Unheld},
     journal::Journal,
     node::Node,
+    old_server::{OldClients, OldListener, OldParts, OwnRefusals, RevokedFolder},
+    openvpn::{OldOpenVpn, OpenVpnBackend},
     state_dir::StateDir,
     tasks::groups::{self, Members},
     vpn::Vpn,
@@ -48,15 +52,30 @@ impl Parts {
         Self::assemble(FakeBackend::default(), holding)
     }
 
+    /// The same as [`Self::new`] with an old listener, at whose management socket nobody answers.
+    pub(crate) fn with_an_old_listener() -> Self {
+        let places = places_in("10.8.0.0/16");
+        let (vpn, holding) = (FakeBackend::with_places(places.clone()), Holding::ByAddress(places));
+        Self::assemble_with(vpn, holding, |dir| Some(old_listener(dir)))
+    }
+
     fn assemble(vpn: FakeBackend, holding: Holding) -> Self {
+        Self::assemble_with(vpn, holding, |_dir| None)
+    }
+
+    fn assemble_with(vpn: FakeBackend, holding: Holding, old: impl FnOnce(&StateDir) -> Option<OldListener>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let dir = StateDir::new(folder.path().join("state"));
         dir.prepare().unwrap();
         let tasks = Tasks::new();
         let journal = Journal::open(&dir.journal(), &tasks).unwrap();
         let node = Node::new(node_id());
+        let whole = Vpn::from(vpn.clone());
         let projected = Projected {
-            vpn: Vpn::Fake(vpn.clone()),
+            vpn: match old(&dir) {
+                Some(old) => whole.with_old(old),
+                None => whole,
+            },
             holding: holding.clone(),
             profiles: dir.profiles(),
         };
@@ -97,7 +116,7 @@ impl Parts {
             holding: self.holding.clone(),
             definitions: definitions.clone(),
             applier: self.applier.clone(),
-            vpn: Vpn::Fake(self.vpn.clone()),
+            vpn: Vpn::from(self.vpn.clone()),
             readiness: Readiness::new(true, None),
             allow_list: Wake::new(),
         }
@@ -115,7 +134,7 @@ impl Parts {
         let holding = Holding::ByAddress(places.clone());
         holding.load(&self.journal).await.unwrap();
         let projected = Projected {
-            vpn: Vpn::Fake(self.vpn.clone()),
+            vpn: Vpn::from(self.vpn.clone()),
             holding,
             profiles: self.dir.profiles(),
         };
@@ -125,6 +144,30 @@ impl Parts {
     pub(crate) async fn apply(&self, command: Command) -> vpnmanager_endnode::apply::Handled {
         self.applier.apply(vec![command], 0).await.unwrap().remove(0)
     }
+}
+
+/// An old listener over the files of this folder. Its OpenVPN is never there.
+pub(crate) fn old_listener(dir: &StateDir) -> OldListener {
+    let told = Told::default();
+    let list = AllowList::open_telling(dir.allow_old(), told.clone()).unwrap();
+    let listener = "udp:1194".parse().unwrap();
+    let old = OldOpenVpn {
+        listener,
+        socket: dir.root().join("none.sock"),
+        run: None,
+    };
+    let (backend, _task) = OpenVpnBackend::old(list.clone(), old, watch::Sender::default());
+    let parts = OldParts {
+        listener,
+        backend,
+        list,
+        told,
+        clients: OldClients::default(),
+        revoked: RevokedFolder::open(dir.revoked_old(), OwnRefusals::Nowhere).unwrap(),
+        check: None,
+        left_out: Vec::new(),
+    };
+    OldListener::new(parts).unwrap()
 }
 
 pub(crate) fn places_in(network: &str) -> Places {

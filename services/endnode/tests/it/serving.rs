@@ -16,7 +16,7 @@ use crate::parts::{Parts, User};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn run(parts: &Parts, readiness: &Readiness) {
-    let (vpn, stop) = (Vpn::Fake(parts.vpn.clone()), parts.tasks.token());
+    let (vpn, stop) = (Vpn::from(parts.vpn.clone()), parts.tasks.token());
     let task = serving::run(readiness.clone(), parts.applier.clone(), vpn, stop);
     parts.tasks.spawn("serving", task);
 }

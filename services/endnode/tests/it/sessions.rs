@@ -48,7 +48,7 @@ impl Watched {
 
     /// The agent starts.
     async fn history(&self) -> SessionHistory {
-        let (journal, vpn) = (self.parts.journal.clone(), Vpn::Fake(self.parts.vpn.clone()));
+        let (journal, vpn) = (self.parts.journal.clone(), Vpn::from(self.parts.vpn.clone()));
         SessionHistory::load(journal, vpn, self.contact.clone(), Wake::new())
             .await
             .unwrap()

@@ -36,7 +36,7 @@ impl Keeping {
     pub(crate) async fn start(fleet: &Fleet, agent: &Agent) -> Self {
         let writer = Tasks::new();
         let journal = Journal::open(&fleet.dir().join("journal.db"), &writer).expect("a journal");
-        let vpn = Vpn::OpenVpn(agent.backend.clone());
+        let vpn = Vpn::from(agent.backend.clone());
         let history = SessionHistory::load(journal.clone(), vpn, Contact::default(), Wake::new());
         let history = history.await.expect("a history");
         let (stop, mut task) = (CancellationToken::new(), JoinSet::new());

@@ -294,7 +294,7 @@ async fn a_listener_that_hangs_keeps_nobody_from_being_cut_on_another() {
 
     let (node, vpn) = (
         Node::new("node-1".parse().expect("an id")),
-        Vpn::OpenVpn(agent.backend.clone()),
+        Vpn::from(agent.backend.clone()),
     );
     let stop = CancellationToken::new();
     let drain = drain::run(node, vpn, Draining::new(Some(100)), stop.clone());

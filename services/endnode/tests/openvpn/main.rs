@@ -1,6 +1,7 @@
 //! The VPN backend against a real OpenVPN server and real clients, each in a network namespace of its own.
 
 mod agent;
+mod before;
 mod fleet;
 mod inside;
 mod pki;
@@ -15,6 +16,7 @@ mod listeners;
 mod log;
 mod mtu;
 mod network;
+mod old;
 mod operators;
 mod outlive;
 mod profiles;

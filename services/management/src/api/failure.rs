@@ -1,6 +1,7 @@
 //! Turns the errors of operations into HTTP problems. Only this file and those below it choose their statuses.
 
 pub(super) mod groups;
+pub(super) mod imports;
 pub(super) mod nodes;
 pub(super) mod pools;
 pub(super) mod users;

@@ -17,8 +17,11 @@ mod devices;
 mod endnodes;
 mod groups;
 mod health;
+mod imports;
+mod install;
 mod join_tokens;
 mod links;
+mod old_certificates;
 mod pools;
 mod sessions;
 mod users;
@@ -47,7 +50,9 @@ type Apis = (
     users::UsersApi,
     users::BulkApi,
     devices::DevicesApi,
+    old_certificates::OldCertificatesApi,
     links::LinksApi,
+    imports::ImportsApi,
     endnodes::EndnodesApi,
     pools::PoolsApi,
     groups::GroupsApi,
@@ -65,7 +70,7 @@ pub fn spec() -> Spec {
     Spec::of(&service())
 }
 
-/// The whole HTTP service, including `/docs` and the pages of links to profiles. Requests that wait for a user end when `stopping` is cancelled.
+/// The whole HTTP service, including `/docs`, the pages of links to profiles and what new nodes install. Requests that wait for a user end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
     let body_timeout = app.config.http.body_timeout;
@@ -75,10 +80,11 @@ pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Outpu
             .body_timeout(body_timeout)
             .body_limit_of("batch_users", users::LARGEST_BATCH)
             .body_limit_of("import_users", users::LARGEST_IMPORT)
+            .body_limit_of("import_source", imports::LARGEST_SOURCE)
             .secret_below(PAGES)
     };
     let of_pages = app.clone();
-    let pages = move |documents| links::pages::add_to(documents, &of_pages);
+    let pages = move |documents| install::add_to(links::pages::add_to(documents, &of_pages), &of_pages);
     vpnmanager_openapi::application_with_pages(service(), pages, adapt)
         .data(app)
         .data(keys)
@@ -91,7 +97,9 @@ fn service() -> OpenApiService<Apis, ()> {
         users::UsersApi,
         users::BulkApi::default(),
         devices::DevicesApi,
+        old_certificates::OldCertificatesApi,
         links::LinksApi,
+        imports::ImportsApi::default(),
         endnodes::EndnodesApi,
         pools::PoolsApi,
         groups::GroupsApi::default(),

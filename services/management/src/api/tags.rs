@@ -6,6 +6,8 @@ use poem_openapi::Tags;
 pub(super) enum Tag {
     /// The users of the fleet and their profiles.
     Users,
+    /// What old servers left, and what became of it.
+    Imports,
     /// The OpenVPN servers of the fleet.
     Endnodes,
     /// Groups of servers, and what their users reach through the tunnel.

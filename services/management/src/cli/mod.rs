@@ -1,13 +1,21 @@
 //! The commands of the binary.
 
 mod audit_archive;
+mod backup;
 mod bus_init;
+mod export;
+mod import;
 mod migrate;
 mod openapi;
+mod restoration;
+mod restore;
+mod restore_decide;
+mod restore_review;
+mod sealing;
 mod serve;
 
 use clap::Subcommand;
-use vpnmanager_runtime::config::Cli;
+use vpnmanager_runtime::config::{Cli, ManualArgs};
 use vpnmanager_runtime::process::Stop;
 
 use crate::config::SERVICE;
@@ -26,8 +34,22 @@ pub enum Command {
     Migrate,
     /// Move whole months of the audit trail from the database into files, each checked before its month is dropped
     AuditArchive(audit_archive::AuditArchiveArgs),
+    /// Import the users of old servers, with the certificates that their nodes go on to accept
+    Import(import::ImportArgs),
+    /// Write users as CSV, and certificates as an easy-rsa folder has them
+    Export(export::ExportArgs),
+    /// Save the database, the certificate authority, the keys of the bus and the settings in one encrypted file
+    Backup(backup::BackupArgs),
+    /// Put a backup onto an empty database and empty folders, or only check it
+    Restore(restore::RestoreArgs),
+    /// Say what the fleet was told since the backup that was restored
+    RestoreReview(restore_review::RestoreReviewArgs),
+    /// Decide what of that holds; management goes on then
+    RestoreDecide(restore_decide::RestoreDecideArgs),
     /// Print a configuration file with every setting
     ConfigSample,
+    /// Write the manual pages and the completions of shells into a folder, as packages have them
+    Manual(ManualArgs),
 }
 
 impl Command {
@@ -39,7 +61,14 @@ impl Command {
             Some(Self::Openapi(args)) => openapi::openapi(args),
             Some(Self::Migrate) => migrate::migrate(cli),
             Some(Self::AuditArchive(args)) => audit_archive::audit_archive(cli, args),
+            Some(Self::Import(args)) => import::import(cli, args),
+            Some(Self::Export(args)) => export::export(cli, args),
+            Some(Self::Backup(args)) => backup::backup(cli, args),
+            Some(Self::Restore(args)) => restore::restore(cli, args),
+            Some(Self::RestoreReview(args)) => restore_review::restore_review(cli, args),
+            Some(Self::RestoreDecide(args)) => restore_decide::restore_decide(cli, args),
             Some(Self::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
+            Some(Self::Manual(args)) => Ok(SERVICE.write_manual::<Self>(&args.out)?),
         }
     }
 }

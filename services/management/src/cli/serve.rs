@@ -8,11 +8,12 @@ use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::{descriptors, log_limit, telemetry, tls};
+use vpnmanager_runtime::{descriptors, log_limit, service_manager, telemetry, tls};
 
 use crate::api;
 use crate::config::Config;
-use crate::start;
+use crate::ops::restoration::mark::Undecided;
+use crate::{start, waiting};
 
 /// The share of the shutdown timeout that requests in progress get. In the rest the background tasks write what is still queued.
 const SHARE_OF_REQUESTS: f64 = 0.7;
@@ -46,6 +47,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     let tasks = Tasks::new();
     tasks.stop_on_signals()?;
     log_limit::start(&tasks);
+    tasks.spawn_worker("watchdog", service_manager::show_life(tasks.draining()));
     let stopping = tasks.token();
     let started = tokio::select! {
         started = bring_up(config, &tasks) => started,
@@ -64,11 +66,20 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 /// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let bound = Bound::new(&config.listen).await?;
-    let bound = bound.with(config.http).behind(config.trusted_proxies.clone());
-    let app = start::start(config.clone(), tasks)
-        .await
-        .context("management cannot start")?;
+    let mut bound = listen(config).await?;
+    service_manager::status("Connecting to PostgreSQL and to the bus");
+    let app = loop {
+        match start::start(config.clone(), tasks).await {
+            Ok(app) => break app,
+            Err(error) => match error.downcast::<Undecided>() {
+                Ok(undecided) => {
+                    waiting::until_decided(config, bound, undecided).await?;
+                    bound = listen(config).await?;
+                }
+                Err(error) => return Err(error.context("management cannot start")),
+            },
+        }
+    };
     info!(
         server.id = config.server_id,
         http.listen = ?bound.addresses(),
@@ -80,7 +91,13 @@ async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     tasks.spawn("http", async move {
         Ok(bound.serve(service, stop.cancelled_owned(), grace).await?)
     });
+    service_manager::ready("Ready");
     Ok(())
+}
+
+async fn listen(config: &Config) -> anyhow::Result<Bound> {
+    let bound = Bound::new(&config.listen).await?;
+    Ok(bound.with(config.http).behind(config.trusted_proxies.clone()))
 }
 
 fn share(timeout: Duration) -> Duration {

@@ -44,6 +44,14 @@ audit_actions! {
     DeviceCreated => "device_created",
     /// A device of a user was revoked.
     DeviceRevoked => "device_revoked",
+    /// A source of an old server was imported.
+    UsersImported => "users_imported",
+    /// An import gave a user who was there a certificate of an old server.
+    OldCertificateAdded => "old_certificate_added",
+    /// Until when a certificate of an old server is accepted, or which serial numbers are revoked, was changed.
+    OldCertificateChanged => "old_certificate_changed",
+    /// A certificate of an old server was revoked.
+    OldCertificateRevoked => "old_certificate_revoked",
     /// A link to the profile of a user was created.
     ProfileLinkCreated => "profile_link_created",
     /// A link handed out the profile of its user.
@@ -142,6 +150,10 @@ audit_actions! {
     NodeEventsLeftOut => "node_events_left_out",
     /// A part of the trail was written to a file, and dropped from the database.
     AuditArchived => "audit_archived",
+    /// The database was restored from a backup.
+    DatabaseRestored => "database_restored",
+    /// An operator decided what holds of what the fleet was told since that backup was made.
+    DatabaseRestorationDecided => "database_restoration_decided",
     /// A node answered a request of management with something that is not taken.
     NodeAnswerRefused => "node_answer_refused",
     /// The bus has a new store: its streams were lost or replaced.

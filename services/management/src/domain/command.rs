@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use vpnmanager_entities::{
-    credential,
+    credential, old_certificate,
     placement::{self, Role},
     server, user,
 };
@@ -12,6 +12,7 @@ use vpnmanager_nats::{
     groups::GroupName,
     ids::{NodeId, Revision},
     listeners::Listeners,
+    old_certificates::OldCertificate,
 };
 
 use crate::domain::{device::current_credentials, placement::takes_users};
@@ -23,6 +24,8 @@ pub struct CommandSource<'a> {
     pub user: &'a user::Model,
     /// The credentials that are not revoked, oldest first.
     pub credentials: &'a [&'a credential::Model],
+    /// The certificates of old servers that are not revoked, of all nodes.
+    pub old_certificates: &'a [&'a old_certificate::Model],
     /// All nodes of the user, home first.
     pub nodes: &'a [NodeId],
     /// The endpoints of nodes.
@@ -73,6 +76,7 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
             Role::Home => issue(source, &node),
             Role::Standby => None,
         },
+        old_certificates: old_certificates(source, &node),
         node,
         user_key: user.key,
         username: user.username.clone(),
@@ -84,6 +88,23 @@ pub fn compose(source: &CommandSource<'_>, placement: &placement::Model) -> Comm
         role: placement.role,
         credentials: credentials.map(|credential| credential.common_name.clone()).collect(),
     })
+}
+
+/// Those that this node may let in: it took over the server whose authority made them. Another node knows nothing of them.
+fn old_certificates(source: &CommandSource<'_>, node: &NodeId) -> Vec<OldCertificate> {
+    let of_node = source.old_certificates.iter().filter(|old| old.server_id == *node);
+    of_node
+        .map(|old| OldCertificate {
+            common_name: old.common_name.clone(),
+            expires_at: old.expires_at,
+            // The column holds digits only.
+            revoked: old
+                .revoked_serials
+                .iter()
+                .filter_map(|serial| serial.parse().ok())
+                .collect(),
+        })
+        .collect()
 }
 
 /// The group in which nodes know the user: one that stands for its own rules, or that which it is in. `None`: `default`.

@@ -34,6 +34,8 @@ pub struct Circumstances {
     pub drift_since: Option<DateTime<Utc>>,
     /// The first of the heartbeats that have all come late, this one too.
     pub late_since: Option<DateTime<Utc>>,
+    /// That its agent is too old for what its users need, for people. It serves all others.
+    pub outdated: Option<String>,
 }
 
 /// A state and the reason for it.
@@ -87,7 +89,10 @@ pub fn assess(
     match found {
         None => Assessment {
             state: NodeState::Healthy,
-            reason: certificate_fault(heartbeat, received_at, ENDS_SOON)
+            reason: circumstances
+                .outdated
+                .clone()
+                .or_else(|| certificate_fault(heartbeat, received_at, ENDS_SOON))
                 .or_else(|| (heartbeat.openvpn.state == OpenvpnState::Absent).then(|| SERVES_NOBODY.to_owned())),
         },
         Some(reason) => Assessment {
@@ -279,6 +284,15 @@ mod tests {
             reason: Some(SERVES_NOBODY.to_owned()),
         };
         assert_eq!(assess(&absent, now, &nothing, limits()), idle);
+        let outdated = Circumstances {
+            outdated: Some("its agent is of release 0.1.0".to_owned()),
+            ..nothing.clone()
+        };
+        let serves_all_others = Assessment {
+            state: NodeState::Healthy,
+            reason: outdated.outdated.clone(),
+        };
+        assert_eq!(assess(&well, now, &outdated, limits()), serves_all_others);
 
         let mut down = heartbeat();
         down.openvpn.state = OpenvpnState::Down;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use vpnmanager_entities::{
     audit_log,
     group::{self, SessionExcess},
-    join_token, pool, profile_link, server, user,
+    join_token, old_certificate, pool, profile_link, server, user,
 };
 use vpnmanager_nats::{own_rules::OwnRules, username::Username};
 
@@ -134,6 +134,18 @@ fn own_snapshot(limits: OwnLimits, rules: OwnRules) -> Value {
         .into_iter()
         .filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(own.collect::<Map<String, Value>>())
+}
+
+/// The state of a certificate of an old server, for `before` and `after`.
+pub fn old_certificate_snapshot(old: &old_certificate::Model) -> Value {
+    json!({
+        "server_id": old.server_id,
+        "common_name": old.common_name,
+        "serial": old.serial,
+        "revoked_serials": old.revoked_serials,
+        "not_after": old.not_after,
+        "expires_at": old.expires_at,
+    })
 }
 
 /// The state of a node, for `before` and `after`.

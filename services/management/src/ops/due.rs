@@ -20,6 +20,8 @@ pub struct Due {
     pub lost: bool,
     /// Nodes that were silent for too long and are not called lost.
     pub silent: bool,
+    /// Nothing of all this: the database was restored, and nobody has decided what holds.
+    pub undecided: bool,
 }
 
 /// Asks for everything in one statement, whose cost does not depend on the number of users.
@@ -29,6 +31,7 @@ pub async fn read_due(db: &impl ConnectionTrait, limits: HealthConfig) -> Result
         "SELECT EXISTS (SELECT FROM placements WHERE published_revision < wanted_revision AND lease_until < now()) AS publications,
                 EXISTS (SELECT FROM placements WHERE urgent_since IS NOT NULL) AS urgent,
                 EXISTS (SELECT FROM node_total_changes) AS totals,
+                EXISTS (SELECT FROM restorations WHERE decided_at IS NULL) AS undecided,
                 nodes.*
          FROM (SELECT COALESCE(bool_or(prompt_since IS NOT NULL), false) AS handshakes,
                       COALESCE(bool_or(lost_since IS NOT NULL), false) AS lost,

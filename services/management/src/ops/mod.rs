@@ -2,7 +2,10 @@
 //! entry; afterwards it wakes background tasks. The other files hold what operations share: a request to a node, locked rows, waiting.
 
 pub mod devices;
+pub mod export;
 pub mod groups;
+pub mod import;
+pub mod old_certificates;
 pub mod users;
 
 pub mod nodes;
@@ -16,10 +19,12 @@ pub mod credentials;
 pub mod publications;
 pub mod reissues;
 pub mod reports;
+pub mod restoration;
 pub mod rollouts;
 
 pub mod keys;
 pub mod links;
+pub mod packages;
 
 pub mod archive;
 mod asker;

@@ -16,6 +16,9 @@ const CA_KEY: &str = "ca.key";
 const TLS_CRYPT_KEY: &str = "tls-crypt-v2.key";
 const LOCK: &str = ".lock";
 
+/// The files, for a backup.
+pub(crate) const FILES: [&str; 3] = [CA_CERTIFICATE, CA_KEY, TLS_CRYPT_KEY];
+
 /// The content of the files.
 pub(super) struct Material {
     pub(super) ca_pem: String,

@@ -8,4 +8,5 @@ mod open_error;
 
 pub use authority::{Pki, PkiError, Signed};
 pub use csr::InvalidCsr;
+pub(crate) use folder::FILES;
 pub use open_error::OpenPkiError;

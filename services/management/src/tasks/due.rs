@@ -17,6 +17,7 @@ pub(super) struct Wakes {
     pub(super) node_totals: Wake,
     pub(super) failover: Wake,
     pub(super) handshakes: Wake,
+    pub(super) restored: Wake,
 }
 
 impl DueWatch {
@@ -36,6 +37,7 @@ impl Reconciler for DueWatch {
             (due.handshakes, &wakes.handshakes),
             (due.silent, &wakes.node_ages),
             (due.lost, &wakes.failover),
+            (due.undecided, &wakes.restored),
         ];
         for (_, wake) in whose_turn_it_is.into_iter().filter(|(is_due, _)| *is_due) {
             wake.wake();

@@ -31,6 +31,7 @@ mod placer;
 mod publisher;
 mod quotas;
 mod reissues;
+mod restored;
 mod revocations;
 mod rollouts;
 mod session_limits;
@@ -134,6 +135,8 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         when_due(),
         session_limits::SessionLimits::new(app.clone(), tasks),
     );
+    let restored = restored::watch(app.leases.clone(), due.restored.clone(), tasks.token());
+    tasks.spawn("restored", restored);
     background.reconcile("due", &unwoken, SECOND, due::DueWatch::new(app.clone(), due));
     background.reconcile(
         "refusals",

@@ -67,6 +67,7 @@ fn honest(connected: &Connected, request: &NodeRequest) -> NodeAnswer {
         | NodeRequest::Drain { .. }
         | NodeRequest::Apply { .. }
         | NodeRequest::RestartServer { .. }
+        | NodeRequest::Users { .. }
         | NodeRequest::Retire { .. }) => panic!("{other:?}"),
     }
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
-use vpnmanager_testbed::{nats::Nats, wait};
+use vpnmanager_testbed::{nats::Nats, ports, wait};
 
 use crate::{
     database::fresh_database,
@@ -26,7 +26,7 @@ fn binary(folder: &Path) -> Command {
     command
 }
 
-async fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
+pub(crate) async fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let folder = tempfile::tempdir().expect("a folder");
     let output = binary(folder.path()).args(arguments).envs(env.iter().copied()).output();
     tokio::time::timeout(wait::SOON, output)
@@ -35,7 +35,7 @@ async fn run(arguments: &[&str], env: &[(&str, &str)]) -> Output {
         .expect("runs")
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).expect("UTF-8")
 }
 
@@ -257,4 +257,26 @@ async fn a_database_that_cannot_be_verified_is_said_to_be_so_and_taken_when_the_
     }
     let insisted = run(&["migrate"], &[("DATABASE_URL", &elsewhere)]).await;
     assert_eq!(insisted.status.code(), Some(0), "{}", text(&insisted.stderr));
+}
+
+/// Starts the service on that database, and waits for nothing.
+pub(crate) async fn start_waiting(database: &str) -> Running {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (nats, bus_dir) = start_nats().await;
+    let address = SocketAddr::from(([127, 0, 0, 1], ports::free().expect("a port")));
+    let child = binary(folder.path())
+        .args(["--listen", &address.to_string()])
+        .env("API_KEY", ADMIN_KEY)
+        .env("DATABASE_URL", database)
+        .env("NATS_URL", nats.tls_url())
+        .env("BUS_DIR", bus_dir)
+        .env("PKI_DIR", folder.path().join("pki"))
+        .spawn()
+        .expect("starts");
+    Running {
+        child,
+        address,
+        _nats: nats,
+        _folder: folder,
+    }
 }

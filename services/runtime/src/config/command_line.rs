@@ -111,7 +111,8 @@ impl Service {
         self.settings.iter().flat_map(|table| table.iter())
     }
 
-    fn command(&self) -> Command {
+    /// The command line without subcommands.
+    pub(super) fn command(&self) -> Command {
         let config_help = format!(
             "JSON configuration file [default: ./{name}, then {SYSTEM_FOLDER}/{name}, where present]",
             name = self.file_name
@@ -119,7 +120,10 @@ impl Service {
         let mut command = Command::new(self.name)
             .version(self.version)
             .about(self.about)
-            .after_help("Precedence: flag, environment variable, configuration file, default. Flags may also be written with one dash.")
+            .after_help(
+                "Precedence: flag, environment variable, configuration file, credential of the systemd unit (for secrets), default. Flags may also be \
+                 written with one dash.",
+            )
             .arg(
                 Arg::new(CONFIG)
                     .long(CONFIG)

@@ -14,6 +14,9 @@ use super::service_link::is_service_link;
 use super::setting::{Kind, Listing, Setting};
 use crate::json::{self, JsonError};
 
+/// Names the folder in which systemd gives a unit its credentials (systemd.exec(5), `LoadCredential=`).
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
 /// A value and the layer that gave it.
 #[derive(Debug)]
 struct Picked {
@@ -141,7 +144,22 @@ impl Layers<'_> {
                 }
             }
         }
-        Ok(None)
+        self.credential(setting)
+    }
+
+    /// A secret that the unit was given: its file is called like the flag. An empty one is none: a unit has it in the place of a file that the
+    /// operator did not make.
+    fn credential(&self, setting: &Setting) -> Result<Option<Picked>, ConfigError> {
+        let Some(folder) = self.env.get(CREDENTIALS).filter(|_| setting.is_secret()) else {
+            return Ok(None);
+        };
+        let path = format!("{folder}/{}", setting.flag());
+        if !Path::new(&path).exists() {
+            return Ok(None);
+        }
+        let found = read_secret(setting, CREDENTIALS, &Value::from(path))?;
+        let is_empty = found.value.as_str().is_some_and(|text| text.trim().is_empty());
+        Ok((!is_empty).then_some(found))
     }
 
     /// What the environment says. An address that others put there is none of it.

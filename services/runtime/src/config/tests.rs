@@ -10,6 +10,8 @@ use serde_json::Value;
 use super::{Cli, Service, Setting, masked};
 use crate::process::Stop;
 
+mod credentials;
+
 const SETTINGS: &[Setting] = &[
     Setting::new("server_id", "SERVER_ID", "Name", "letters and digits").default("server-1"),
     Setting::new("api_key", "API_KEY", "First key", "any text")

@@ -1,21 +1,16 @@
 //! Measures the usual way to make a user: `easyrsa build-client-full`, if easy-rsa is installed.
 
 use std::{
-    path::{Path, PathBuf},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 use tokio::process::Command;
+use vpnmanager_testbed::binaries;
 
 const USERS: u32 = 5;
-/// Where to look for the program; the second is the place in most distributions.
-const PLACES: [&str; 3] = [
-    "/usr/local/bin/easyrsa",
-    "/usr/share/easy-rsa/easyrsa",
-    "/usr/bin/easyrsa",
-];
 
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(super) struct Easyrsa {
@@ -27,7 +22,7 @@ pub(super) struct Easyrsa {
 
 /// Measures it in `dir`; `None` where it is not installed.
 pub(super) async fn measure(dir: &Path) -> anyhow::Result<Option<Easyrsa>> {
-    let Some(program) = PLACES.iter().map(PathBuf::from).find(|path| path.is_file()) else {
+    let Ok(program) = binaries::easyrsa() else {
         return Ok(None);
     };
     let seconds = async |algorithm: &[(&str, &str)], name: &str| {

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use super::ip::{IpError, ip, run};
@@ -49,14 +49,25 @@ impl Namespace {
 
     /// Gives programs that are started inside from now on this resolver, as a client's script does with what a server pushes.
     pub async fn set_resolver(&self, server: IpAddr) -> std::io::Result<()> {
-        let folder = Path::new("/etc/netns").join(&self.name);
+        let etc = self.etc().await?;
+        tokio::fs::write(etc.join("resolv.conf"), format!("nameserver {server}\n")).await
+    }
+
+    /// Gives programs that are started inside from now on this folder as `/etc/<name>`, a folder that this machine must have too.
+    pub async fn set_etc(&self, name: &str, folder: &Path) -> std::io::Result<()> {
+        tokio::fs::symlink(folder, self.etc().await?.join(name)).await
+    }
+
+    /// What `ip netns exec` puts in the place of files and folders of `/etc`.
+    async fn etc(&self) -> std::io::Result<PathBuf> {
+        let folder = etc_of(&self.name);
         tokio::fs::create_dir_all(&folder).await?;
-        tokio::fs::write(folder.join("resolv.conf"), format!("nameserver {server}\n")).await
+        Ok(folder)
     }
 
     /// A process to be started inside.
     #[must_use]
-    pub fn spec(&self, name: &str, program: impl Into<std::path::PathBuf>, dir: &Path, log: &Path) -> Spec {
+    pub fn spec(&self, name: &str, program: impl Into<PathBuf>, dir: &Path, log: &Path) -> Spec {
         Spec::new(name, program, dir, log).netns(Some(&self.name))
     }
 
@@ -74,7 +85,11 @@ pub(super) async fn delete(name: &str) {
             process.kill().await;
         }
     }
-    // Another process may have deleted it meanwhile, and few have a resolver of their own.
+    // Another process may have deleted it meanwhile, and few have files of their own.
     let _ = ip(&format!("netns del {name}")).await;
-    let _ = tokio::fs::remove_dir_all(Path::new("/etc/netns").join(name)).await;
+    let _ = tokio::fs::remove_dir_all(etc_of(name)).await;
+}
+
+fn etc_of(name: &str) -> PathBuf {
+    Path::new("/etc/netns").join(name)
 }

@@ -124,7 +124,8 @@ impl Network {
         format!(
             "ip link del vm{number}; \
              for port in $(ip -n {prefix}-br -o link show | sed -n 's/.*alias \\(.*\\)$/\\1/p'); do \
-             for pid in $(ip netns pids $port); do kill -9 $pid; done; ip netns del $port; done; ip netns del {prefix}-br"
+             for pid in $(ip netns pids $port); do kill -9 $pid; done; ip netns del $port; rm -rf \"/etc/netns/$port\"; done; \
+             ip netns del {prefix}-br"
         )
     }
 

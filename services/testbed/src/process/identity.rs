@@ -20,6 +20,9 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Stands for a process that has ended.
+    pub(crate) const NOBODY: Self = Self { pid: 0, started: 0 };
+
     /// The process that has this pid.
     ///
     /// # Errors

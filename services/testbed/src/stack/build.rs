@@ -1,17 +1,11 @@
 //! Bring a stack up, part by part, and take it down.
 
-use std::{
-    fs,
-    os::unix::fs::DirBuilderExt,
-    path::Path,
-    process::Stdio,
-    time::{Duration, Instant},
-};
+use std::{fs, os::unix::fs::DirBuilderExt, path::Path, process::Stdio, time::Instant};
 
 use tokio::process::Command;
 
 use super::{
-    Lifetime, Listener, NodeMode, Part, ReplicaState, StackError, StackOptions, State, Step, listener, state::NodeState,
+    Lifetime, NodeMode, Part, ReplicaState, StackError, StackOptions, State, Step, listener, new_node::NewNode,
 };
 use crate::{
     binaries,
@@ -19,22 +13,9 @@ use crate::{
     net::{Network, NetworkError, has_tunnels, run},
     ports,
     postgres::{Durability, Postgres},
-    process::{Identity, Process, Spec},
+    process::{Identity, Spec},
     scratch::{Medium, Scratch},
 };
-
-const ENROL: Duration = Duration::from_secs(60);
-/// A placeholder for a process that has ended.
-const NOBODY: Identity = Identity { pid: 0, started: 0 };
-
-/// A node to be added.
-struct NewNode {
-    number: u8,
-    mode: NodeMode,
-    /// `default` where none is named.
-    pool: Option<String>,
-    listeners: Vec<Listener>,
-}
 
 /// A running stack.
 #[derive(Debug)]
@@ -133,6 +114,11 @@ impl Stack {
             management: None,
             replicas: Vec::new(),
             management_open_files: options.management_open_files,
+            programs: options
+                .programs
+                .iter()
+                .map(|(part, program)| (part.to_string(), program.clone()))
+                .collect(),
             management_env: options.management_env.clone(),
             node_env: options.node_env.clone(),
             service: None,
@@ -202,6 +188,7 @@ impl Stack {
                 mode,
                 pool: options.pools.get(place).cloned(),
                 listeners: options.listeners.get(place).cloned().unwrap_or_default(),
+                machine: None,
             };
             self.add(node).await?;
             let mut result = self.pid_and(Part::Node(number), self.state.node_url(number));
@@ -237,7 +224,8 @@ impl Stack {
         } else {
             "127.0.0.1"
         };
-        let mut spec = Spec::new("bus-init", binaries::management()?, &state.dir, state.log(Part::Nats))
+        let program = state.program(Part::Management, binaries::management)?;
+        let mut spec = Spec::new("bus-init", program, &state.dir, state.log(Part::Nats))
             .args([
                 "bus-init",
                 "--allow-plaintext",
@@ -305,7 +293,7 @@ impl Stack {
     }
 
     /// A small disk in memory over a folder.
-    async fn mount_disk(&self, dir: &Path, size: u32, mode: &str) -> Result<(), StackError> {
+    pub(super) async fn mount_disk(&self, dir: &Path, size: u32, mode: &str) -> Result<(), StackError> {
         run(&format!(
             "mount -t tmpfs -o size={size}m,mode={mode} tmpfs {}",
             dir.display()
@@ -316,98 +304,9 @@ impl Stack {
         Ok(())
     }
 
-    /// Adds and starts one more node.
-    pub async fn add_node(&mut self, number: u8) -> Result<(), StackError> {
-        self.add_node_as(number, NodeMode::Managed).await
-    }
-
-    /// The same with another way to run its OpenVPN.
-    pub async fn add_node_as(&mut self, number: u8, mode: NodeMode) -> Result<(), StackError> {
-        let node = NewNode {
-            number,
-            mode,
-            pool: None,
-            listeners: Vec::new(),
-        };
-        self.add(node).await
-    }
-
-    async fn add(&mut self, node: NewNode) -> Result<(), StackError> {
-        let NewNode {
-            number,
-            mode,
-            pool,
-            listeners,
-        } = node;
-        let (namespace, port) = match &self.state.network {
-            Some(network) => {
-                let namespace = network.add(&format!("node-{number}"), 10 + number).await?;
-                if self.state.service.is_some() {
-                    network.connect_behind(&namespace).await?;
-                }
-                (Some(namespace), 8081)
-            }
-            None => (None, ports::free().map_err(StackError::Port)?),
-        };
-        let dir = self.state.node_dir(number);
-        fs::DirBuilder::new()
-            .mode(0o711)
-            .create(&dir)
-            .map_err(StackError::file(&dir))?;
-        if let Some(size) = self.state.node_disk {
-            self.mount_disk(&dir, size, "0711").await?;
-        }
-        let mode = if self.state.network.is_some() {
-            mode
-        } else {
-            NodeMode::None
-        };
-        self.state.nodes.push(NodeState {
-            number,
-            port,
-            namespace,
-            agent: None,
-            mode,
-            pool,
-            listeners: match mode {
-                NodeMode::Managed => listeners,
-                NodeMode::External | NodeMode::None => Vec::new(),
-            },
-            openvpn: None,
-        });
-        if self.state.mode(number) == NodeMode::External {
-            self.state.write_operators_conf(number)?;
-        }
-        self.start_part(Part::Node(number)).await?;
-        self.await_enrolled(number).await?;
-        if self.state.mode(number) == NodeMode::External {
-            self.start_part(Part::Openvpn(number)).await?;
-        }
-        Ok(())
-    }
-
-    /// Waits until the node and management agree that the node is in sync. The node's API answers even before management knows the node.
-    async fn await_enrolled(&self, number: u8) -> Result<(), StackError> {
-        let part = Part::Node(number);
-        let identity = self.state.process(part).unwrap_or(NOBODY);
-        let agent = Process::adopt(part.to_string(), identity, self.state.log(part));
-        let api = self.api();
-        let enrolled = async || match api
-            .endnode(&part.to_string())
-            .await
-            .and_then(|answer| answer.expect(200))
-        {
-            Ok(node) if node.body["last_sync"].is_string() => Ok(()),
-            Ok(node) => Err(format!("not in sync: {}", node.text)),
-            Err(error) => Err(error.to_string()),
-        };
-        agent.ready(ENROL, enrolled).await?;
-        Ok(())
-    }
-
     pub(super) fn postgres(&self) -> Postgres {
         let state = &self.state;
-        let process = state.postgres.unwrap_or(NOBODY);
+        let process = state.postgres.unwrap_or(Identity::NOBODY);
         Postgres::adopt(
             &state.dir.join("postgres"),
             state.postgres_port,

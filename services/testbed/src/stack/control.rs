@@ -1,6 +1,6 @@
 //! Stops and starts single parts of a running stack.
 
-use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf, time::Duration};
 
 use rustix::process::Signal;
 
@@ -82,6 +82,18 @@ impl Stack {
         let node = nodes.find(|node| node.number == number);
         let node = node.ok_or(StackError::NoSuchPart(Part::Node(number)))?;
         node.listeners = listeners.to_vec();
+        self.state.save()
+    }
+
+    /// Has a management or an agent run the program of another release from its next start on; `None`: that of this build.
+    ///
+    /// # Errors
+    /// When the state cannot be written.
+    pub fn set_program(&mut self, part: Part, program: Option<PathBuf>) -> Result<(), StackError> {
+        match program {
+            Some(program) => self.state.programs.insert(part.to_string(), program),
+            None => self.state.programs.remove(&part.to_string()),
+        };
         self.state.save()
     }
 

@@ -15,6 +15,7 @@
 //! A stack that `Stack::start` builds for a test ends with the test. `make up` keeps its stack and writes its state to a
 //! file, which [`Stack::attach`] reads.
 
+mod add_node;
 mod build;
 mod connect;
 mod control;
@@ -24,6 +25,7 @@ mod error;
 mod external;
 mod further;
 mod listener;
+mod new_node;
 mod node;
 mod options;
 mod part;

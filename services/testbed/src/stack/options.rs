@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::Listener;
+use super::{Listener, Part};
 use crate::postgres::Durability;
 
 /// How long a stack lives.
@@ -83,6 +83,8 @@ pub struct StackOptions {
     pub bus_disk: Option<u32>,
     /// The most file descriptors that management may have. `None`: as many as this program.
     pub management_open_files: Option<u32>,
+    /// Programs of another release, for parts that are a management or an agent. Management's also makes the bus.
+    pub programs: Vec<(Part, PathBuf)>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// More environment variables for every node.
@@ -109,6 +111,7 @@ impl Default for StackOptions {
             node_disk: None,
             bus_disk: None,
             management_open_files: None,
+            programs: Vec::new(),
             management_env: Vec::new(),
             node_env: Vec::new(),
             progress: |_| {},

@@ -11,7 +11,7 @@ const INNER6: &str = "fd00:8::/64";
 impl State {
     pub(super) fn management_spec(&self) -> Result<Spec, StackError> {
         let work = self.folder("work/management", 0o700)?;
-        let program = binaries::management()?;
+        let program = self.program(Part::Management, binaries::management)?;
         let mut listen = format!("127.0.0.1:{}", self.management_port);
         let mut public_bus = format!("tls://127.0.0.1:{}", self.nats_port);
         if let Some(network) = &self.network {
@@ -42,6 +42,7 @@ impl State {
         let replica = self.replica(number).ok_or(StackError::NoSuchPart(part))?;
         let mut spec = self.management_spec()?;
         spec.name = part.to_string();
+        spec.program = self.program(part, binaries::management)?;
         spec.dir = self.folder(&format!("work/{part}"), 0o700)?;
         spec.log = self.log(part);
         Ok(spec
@@ -58,7 +59,7 @@ impl State {
         let listen = if namespace.is_some() { "0.0.0.0" } else { "127.0.0.1" };
         let mut spec = Spec::new(
             format!("node-{number}"),
-            binaries::endnode()?,
+            self.program(Part::Node(number), binaries::endnode)?,
             &work,
             self.log(Part::Node(number)),
         )

@@ -1,6 +1,7 @@
 //! The state of a stack: everything that another process needs to find, stop and start its parts.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::{Ipv4Addr, SocketAddr},
     os::unix::fs::PermissionsExt,
@@ -15,6 +16,7 @@ use super::{
     listener::{numbered, server_address},
 };
 use crate::{
+    binaries::Missing,
     net::{Namespace, Network},
     postgres::Durability,
     process::Identity,
@@ -58,6 +60,9 @@ pub struct State {
     /// More managements beside it.
     #[serde(default)]
     pub replicas: Vec<ReplicaState>,
+    /// Programs of another release, by the name of the part that runs them from its next start on.
+    #[serde(default)]
+    pub programs: BTreeMap<String, PathBuf>,
     /// More environment variables for management.
     pub management_env: Vec<(String, String)>,
     /// The most file descriptors of management, where it has fewer than this program.
@@ -224,6 +229,14 @@ impl State {
         server_address(place.unwrap_or(0), listeners.len())
     }
 
+    /// The program that a part runs from its next start on: that of another release where one was given, and the `usual` one elsewhere.
+    pub(super) fn program(&self, part: Part, usual: fn() -> Result<PathBuf, Missing>) -> Result<PathBuf, Missing> {
+        match self.programs.get(&part.to_string()) {
+            Some(other) => Ok(other.clone()),
+            None => usual(),
+        }
+    }
+
     /// Whether any part runs.
     #[must_use]
     pub fn any_alive(&self) -> bool {
@@ -289,7 +302,8 @@ impl State {
         }
     }
 
-    pub(super) fn bus_dir(&self) -> PathBuf {
+    /// The folder that bus-init made.
+    pub fn bus_dir(&self) -> PathBuf {
         self.dir.join("bus")
     }
 

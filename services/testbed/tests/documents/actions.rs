@@ -12,9 +12,11 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 17] = [
+const SUBJECTS: [&str; 20] = [
     "access_",
     "user_",
+    "users_",
+    "old_",
     "device_",
     "profile_",
     "node_",
@@ -23,6 +25,7 @@ const SUBJECTS: [&str; 17] = [
     "group_",
     "bus_",
     "audit_",
+    "database_",
     "join_",
     "local_",
     "openvpn_",

@@ -1,5 +1,5 @@
 //! What the documents say exists, and what exists is in the documents: `make` targets, settings, other variables, audit
-//! actions, HTTP routes, quoted messages, links. It reads files only; no server is started.
+//! actions, HTTP routes, quoted messages, links. And units of systemd. It reads files only; no server is started.
 
 mod actions;
 mod compose;
@@ -12,4 +12,5 @@ mod routes;
 mod settings;
 mod sources;
 mod targets;
+mod units;
 mod variables;

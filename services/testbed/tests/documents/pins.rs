@@ -74,6 +74,19 @@ fn named_after<'a>(text: &'a str, key: &'a str) -> impl Iterator<Item = &'a str>
     lines.filter_map(image).filter(|image| !image.starts_with('*'))
 }
 
+/// The image that is taken where nobody names another: `${NAME:-image}` of a compose file, `${NAME}` with an `ARG` of the Dockerfile.
+fn by_default<'a>(image: &'a str, dockerfile: &'a str) -> &'a str {
+    let Some(variable) = image.strip_prefix("${").and_then(|rest| rest.strip_suffix('}')) else {
+        return image;
+    };
+    if let Some((_, default)) = variable.split_once(":-") {
+        return default;
+    }
+    let mut arguments = dockerfile.lines().filter_map(|line| line.strip_prefix("ARG "));
+    let default = arguments.find_map(|argument| argument.strip_prefix(variable)?.strip_prefix('='));
+    default.unwrap_or(image)
+}
+
 fn has_digest(image: &str) -> bool {
     image.split_once("@sha256:").is_some_and(|(_, digest)| {
         digest.len() == 64 && digest.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -88,16 +101,19 @@ fn every_image_of_others_is_pinned_by_digest() {
         .filter(|line| line.starts_with("FROM "))
         .filter_map(|line| line.split_once(" AS ").map(|(_, stage)| stage))
         .collect();
-    let compose = sources::read("docker-compose.yml");
+    let compose = ["docker-compose.yml", "deploy/compose/ha.yml"]
+        .map(sources::read)
+        .concat();
     let bases = named_after(&dockerfile, "FROM ").filter(|image| !stages.contains(image));
     let copied = dockerfile
         .split_whitespace()
         .filter_map(|word| word.strip_prefix("--from="));
-    // Ours are built from the Dockerfile.
-    let images = named_after(&compose, "image: ").filter(|image| !image.starts_with("vpnmanager-"));
     let foreign: Vec<&str> = bases
         .chain(copied.filter(|image| !stages.contains(image)))
-        .chain(images)
+        .chain(named_after(&compose, "image: "))
+        .map(|image| by_default(image, &dockerfile))
+        // Ours are built from the Dockerfile.
+        .filter(|image| !image.starts_with("vpnmanager-"))
         .collect();
     assert!(foreign.len() >= 5, "{foreign:?}");
     for image in foreign {
@@ -112,4 +128,7 @@ fn an_image_without_a_digest_is_found() {
     assert_eq!(found, ["debian:bookworm", "rust@sha256:12", "nats:2"]);
     assert!(!found.iter().any(|image| has_digest(image)));
     assert!(has_digest(&format!("nats@sha256:{}", "0a".repeat(32))));
+    let dockerfile = "ARG BUILD=no\nARG BASE=debian:12\nFROM ${BASE} AS x\n";
+    let defaults = ["${BASE}", "${NATS:-nats:2}", "${NOBODY}", "redis:7"].map(|image| by_default(image, dockerfile));
+    assert_eq!(defaults, ["debian:12", "nats:2", "${NOBODY}", "redis:7"]);
 }

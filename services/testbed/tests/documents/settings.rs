@@ -33,6 +33,16 @@ pub(crate) fn variables() -> BTreeSet<String> {
     names.collect()
 }
 
+/// The flags of the secrets that the program in this folder reads.
+pub(crate) fn secret_flags(folder: &str) -> BTreeSet<String> {
+    let secrets = in_code(folder)
+        .into_iter()
+        .filter(|setting| setting.secret && !setting.ignored);
+    secrets
+        .map(|setting| setting.variable.to_ascii_lowercase().replace('_', "-"))
+        .collect()
+}
+
 fn in_code(folder: &str) -> Vec<Setting> {
     let mut paths = sources::files_below(folder, "rs");
     paths.extend(SHARED.map(str::to_owned));

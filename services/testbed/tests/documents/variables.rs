@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{markdown, settings, sources};
 
 /// Names that others define.
-const OF_OTHERS: [&str; 1] = ["INSTA_UPDATE"];
+const OF_OTHERS: [&str; 3] = ["CREDENTIALS_DIRECTORY", "INSTA_UPDATE", "SOURCE_DATE_EPOCH"];
 
 /// Where names other than settings are defined.
 fn other_sources() -> Vec<String> {
@@ -14,6 +14,9 @@ fn other_sources() -> Vec<String> {
         ".ci/run",
         ".env.example",
         "docker-compose.yml",
+        "deploy/Dockerfile",
+        "deploy/compose/ha.yml",
+        "deploy/compose/node.yml",
         "services/testbed/prerequisites.sh",
     ]
     .map(str::to_owned)

@@ -12,12 +12,15 @@ use vpnmanager_testbed::{
 
 use crate::main_job::site::Site;
 
+/// The id of an import that is there.
+const IMPORT: &str = "019acf00-0000-7000-8000-000000000001";
+
 /// What `GET` routes are asked for, so that they find something.
 const PRESENT: &str = "[parameters]\n\"path.username\" = \"alice\"\n\"path.device\" = \"default\"\n\"path.group\" = \"default\"\n\
-     \"path.server_id\" = \"node-1\"\n";
+     \"path.server_id\" = \"node-1\"\n\"path.id\" = \"019acf00-0000-7000-8000-000000000001\"\n";
 
-/// Takes CSV, which the tool cannot make. `api_bulk` of management tries it.
-const OF_CSV: &str = "import_users";
+/// Take CSV, archives and databases, which the tool cannot make. `api_bulk` and `api_imports` of management try them.
+const OF_FILES: [&str; 2] = ["import_users", "import_source"];
 
 #[tokio::test]
 async fn management_answers_as_its_description_says() {
@@ -31,11 +34,16 @@ async fn management_answers_as_its_description_says() {
     let begun = api.post("/api/endnodes/node-1/reissue", &json!({})).await.unwrap();
     begun.expect(202).unwrap();
     has_had_a_rollout(&site).await;
+    has_had_an_import(&site).await;
     let key = key_header(&site);
     let reads = check(&tool, &api, PRESENT, &["--header", &key, "--include-method", "GET"]).await;
     assert!(reads.holds && !reads.text.contains("404 Not Found"), "{}", reads.text);
     // Whatever it creates, changes and removes, the node and the user included.
-    let all = check(&tool, &api, "", &["--header", &key, "--exclude-operation-id", OF_CSV]).await;
+    let without = OF_FILES
+        .iter()
+        .flat_map(|operation| ["--exclude-operation-id", operation]);
+    let args: Vec<&str> = ["--header", &key].into_iter().chain(without).collect();
+    let all = check(&tool, &api, "", &args).await;
     assert!(all.holds && all.text.contains(&tested(&api).await), "{}", all.text);
 }
 
@@ -48,6 +56,24 @@ async fn has_had_a_rollout(site: &Site) {
         )
         INSERT INTO rollout_nodes (rollout_id, server_id, state) SELECT id, 'node-1', 'done' FROM ended";
     let recorded = db.execute_unprepared(ended).await.expect("recorded");
+    assert_eq!(recorded.rows_affected(), 1);
+}
+
+/// Records an import: the tool cannot make a source.
+async fn has_had_an_import(site: &Site) {
+    let db = site.stack.connect_database().await.expect("connected");
+    let report = json!({
+        "id": IMPORT, "node": "node-1", "source": "old", "sha256": "0".repeat(64), "kinds": ["CSV"],
+        "counts": {
+            "created": 0, "joined": 0, "changed": 0, "unchanged": 0, "conflicts": 0, "skipped": 0, "old_certificates": 0
+        },
+        "authority": null, "server": null, "entries": [], "entries_left_out": 0, "remarks": [],
+    });
+    let done = format!(
+        "INSERT INTO imports (id, server_id, source, sha256, actor, started_at, finished_at, report)
+         VALUES ('{IMPORT}', 'node-1', 'old', repeat('0', 64), 'operator', now(), now(), '{report}')"
+    );
+    let recorded = db.execute_unprepared(&done).await.expect("recorded");
     assert_eq!(recorded.rows_affected(), 1);
 }
 
@@ -106,7 +132,7 @@ async fn tested(api: &Api) -> String {
         .values()
         .filter_map(Value::as_object)
         .flat_map(|path| path.values());
-    let tried = operations.filter(|operation| operation["operationId"] != OF_CSV);
+    let tried = operations.filter(|operation| OF_FILES.iter().all(|name| operation["operationId"] != *name));
     format!("Tested: {}", tried.count())
 }
 

@@ -14,3 +14,4 @@ mod postgres;
 mod scratch;
 mod stack;
 mod tunnel;
+mod upgrade;

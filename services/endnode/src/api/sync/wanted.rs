@@ -217,6 +217,10 @@ mod tests {
         json!({
             "type": "put_user", "user_key": KEY, "username": "alice", "revision": 3, "active": true,
             "expires_at": "2027-03-01T12:00:00.123456Z", "group": "engineering", "role": "home", "credentials": ["alice.x", "alice.y"],
+            "old_certificates": [
+                { "common_name": "alice", "expires_at": "2027-02-01T12:00:00Z", "revoked": ["258"] },
+                { "common_name": "alice-phone" },
+            ],
             "issue": {
                 "common_name": "alice.y",
                 "further": ["alice.x"],
@@ -259,6 +263,18 @@ mod tests {
         assert_eq!(put.group, None);
         let refused = command(with("group", json!("Sales"))).unwrap_err();
         assert!(refused.contains("a lower-case letter or digit"), "{refused}");
+    }
+
+    #[test]
+    fn an_old_certificate_of_another_form_than_that_of_the_wire_is_refused() {
+        for (entry, said) in [
+            (json!({ "common_name": "../alice" }), "a common name"),
+            (json!({ "common_name": "DEFAULT" }), "not DEFAULT"),
+            (json!({ "common_name": "alice", "revoked": ["0x1"] }), "a serial number"),
+        ] {
+            let refused = command(with("old_certificates", json!([entry]))).unwrap_err();
+            assert!(refused.contains(said), "{refused}");
+        }
     }
 
     #[test]

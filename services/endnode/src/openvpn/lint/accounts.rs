@@ -2,10 +2,9 @@
 
 use std::path::Path;
 
-use super::{
-    directives::Directives,
-    finding::{Finding, error, warning},
-};
+use vpnmanager_openvpn_conf::Directives;
+
+use super::finding::{Finding, error, warning};
 use crate::{
     account::{Account, AccountError, Database, number_of},
     allow_list::{AllowListError, check_reachable},

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use vpnmanager_nats::commands::Protocol;
+use vpnmanager_openvpn_conf::{Directives, is_same_place, protocol_of};
 
 use super::{
     accounts::{check_reach, check_socket_owner},
-    directives::Directives,
-    expected::{Expected, is_same_place},
+    expected::Expected,
     finding::{Finding, error, warning},
     forwarding::check_forwarding,
     keys::{check_dh, check_keys},
@@ -15,7 +15,7 @@ use super::{
     pool_network::check_network,
     running::{Release, Running},
     traffic::check_traffic,
-    way_in::{check_way_in, protocol_of},
+    way_in::check_way_in,
 };
 
 /// The limit on clients of an OpenVPN that was told none (`init_options` of its options.c).

@@ -1,6 +1,6 @@
 //! What the agent and the profiles of its users rely on.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use vpnmanager_nats::{commands::Protocol, network::Network};
 
@@ -34,7 +34,7 @@ pub struct Expected {
 #[cfg(test)]
 impl Expected {
     /// All of it in this folder, of a node that is reached at 1194 over UDP.
-    pub(crate) fn in_folder(dir: &Path) -> Self {
+    pub(crate) fn in_folder(dir: &std::path::Path) -> Self {
         let at = |name: &str| dir.join(name);
         Self {
             allow_dir: at("allow"),
@@ -50,17 +50,4 @@ impl Expected {
             sysctls: at("sys"),
         }
     }
-}
-
-/// Whether both lead to the same file, which need not exist: links and `..` on the way count for where they lead.
-pub(super) fn is_same_place(one: &Path, other: &Path) -> bool {
-    resolved(one) == resolved(other)
-}
-
-fn resolved(path: &Path) -> PathBuf {
-    let of_parent = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
-    path.canonicalize()
-        .ok()
-        .or_else(of_parent)
-        .unwrap_or_else(|| path.components().collect())
 }

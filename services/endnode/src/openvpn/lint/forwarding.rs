@@ -4,9 +4,9 @@
 use std::path::Path;
 
 use vpnmanager_nats::network::Network;
+use vpnmanager_openvpn_conf::Directives;
 
 use super::{
-    directives::Directives,
     finding::{Finding, warning},
     way_in::has_ipv6,
 };

@@ -3,10 +3,10 @@
 use std::{fs, io::ErrorKind, path::Path};
 
 use rcgen::KeyPair;
+use vpnmanager_openvpn_conf::{Directives, Source};
 use x509_parser::pem::{Pem, parse_x509_pem};
 
 use super::{
-    directives::{Directives, Source},
     expected::Expected,
     finding::{Finding, error, warning},
     running::Release,

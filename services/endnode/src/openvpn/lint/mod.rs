@@ -3,7 +3,6 @@
 mod accounts;
 mod checks;
 mod command_line;
-mod directives;
 mod expected;
 mod finding;
 mod forwarding;
@@ -16,7 +15,6 @@ mod running;
 mod traffic;
 mod watch;
 mod way_in;
-mod words;
 
 pub use self::{
     checks::{Checked, lint},
@@ -25,5 +23,4 @@ pub use self::{
     finding::{Finding, Severity},
     running::{Release, Running},
     watch::LintedConf,
-    words::{BadLine, words},
 };

@@ -1,9 +1,8 @@
 //! Lines that OpenVPN refuses: options that a release removed, and words after the last one that an option takes.
 
-use super::{
-    directives::Directives,
-    finding::{Finding, error, warning},
-};
+use vpnmanager_openvpn_conf::Directives;
+
+use super::finding::{Finding, error, warning};
 
 /// "Unsupported options" of the manual, and the release from which on OpenVPN does not start with them.
 const REMOVED: [(&str, &str); 14] = [

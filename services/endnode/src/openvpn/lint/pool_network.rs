@@ -4,9 +4,9 @@
 //! These are warnings: the server serves, and the operator may have ways that nobody sees here, such as routes that clients have of their own.
 
 use vpnmanager_nats::network::{Network, Prefix};
+use vpnmanager_openvpn_conf::Directives;
 
 use super::{
-    directives::Directives,
     finding::{Finding, unpushed, warning},
     pushed_dns::check_dns,
     pushed_ways::{ALL_IPV4, GLOBAL_IPV6, PushedWays},

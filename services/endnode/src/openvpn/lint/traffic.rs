@@ -4,11 +4,9 @@
 //! "--fragment", "--tun-mtu" of its openvpn(8).
 
 use vpnmanager_nats::network::{Mtu, Network};
+use vpnmanager_openvpn_conf::Directives;
 
-use super::{
-    directives::Directives,
-    finding::{Finding, error, warning},
-};
+use super::finding::{Finding, error, warning};
 
 pub(super) fn check_traffic(conf: &Directives, network: Option<&Network>, findings: &mut Vec<Finding>) {
     check_compression(conf, findings);

@@ -1,12 +1,10 @@
 //! Whether anybody gets in at all: the profiles of users are made for such a server, behind this port.
 
-use std::net::IpAddr;
-
 use vpnmanager_nats::commands::Protocol;
+use vpnmanager_openvpn_conf::{Directives, Listener, is_same_place, protocol_of};
 
 use super::{
-    directives::Directives,
-    expected::{Expected, is_same_place},
+    expected::Expected,
     finding::{Finding, error, warning},
 };
 use crate::openvpn::{addresses6, vpn_network::VpnNetwork6};
@@ -19,53 +17,6 @@ pub(super) fn check_way_in(conf: &Directives, expected: &Expected, findings: &mu
     check_names(conf, expected, findings);
     check_passwords(conf, findings);
     check_tunnel(conf, findings);
-}
-
-/// What `proto` means: it may name an address family too. Without it OpenVPN uses UDP.
-pub(super) fn protocol_of(conf: &Directives) -> Protocol {
-    conf.argument("proto").map_or(Protocol::Udp, protocol_named)
-}
-
-fn protocol_named(name: &str) -> Protocol {
-    if name.starts_with("tcp") {
-        Protocol::Tcp
-    } else {
-        Protocol::Udp
-    }
-}
-
-/// Where the server hears clients: `local <address> [<port> [<proto>]]`, several times from OpenVPN 2.7 on.
-struct Listener {
-    address: Option<IpAddr>,
-    port: String,
-    proto: String,
-}
-
-impl Listener {
-    /// Those of `local`, or the one of `port` and `proto` alone.
-    fn all(conf: &Directives) -> Vec<Self> {
-        let or = |name, other| conf.argument(name).unwrap_or(other).to_owned();
-        let (port, proto) = (or("lport", &or("port", "1194")), or("proto", "udp"));
-        let of_line = |line: &[String]| Self {
-            address: line.first().and_then(|text| text.parse().ok()),
-            port: line.get(1).unwrap_or(&port).clone(),
-            proto: line.get(2).unwrap_or(&proto).clone(),
-        };
-        let listeners: Vec<Self> = conf.each("local").map(of_line).collect();
-        if listeners.is_empty() {
-            vec![of_line(&[])]
-        } else {
-            listeners
-        }
-    }
-
-    fn protocol(&self) -> Protocol {
-        protocol_named(&self.proto)
-    }
-
-    fn hears_ipv6(&self) -> bool {
-        self.proto.contains('6') || self.address.is_some_and(|address| address.is_ipv6())
-    }
 }
 
 /// One of several listeners that fits is enough.

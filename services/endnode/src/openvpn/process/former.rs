@@ -46,17 +46,36 @@ pub async fn end_former(dir: &Path, wanted: &[Launch]) -> io::Result<Vec<Listene
 /// # Errors
 /// As [`end_former`].
 pub async fn end_further(dir: &Path, binary: &Path, kept: Option<&Path>) -> io::Result<Vec<Listener>> {
-    let launch = |files| Launch {
+    let launch = |files| written(dir, binary, files);
+    let kept = kept.and_then(|kept| kept.canonicalize().ok());
+    let is_kept = |conf: &Path| kept.is_some() && conf.canonicalize().ok() == kept;
+    Ok(remove_all(&further_in(dir, is_kept, launch)?).await)
+}
+
+/// Ends the first OpenVPN of this folder, if its configuration is the agent's, and removes its files. True when none runs there any more.
+pub async fn end_first(dir: &Path, binary: &Path) -> bool {
+    let files = ServerFiles::of(dir, None);
+    if !files.conf.exists() || !is_of_agent(&files.conf) {
+        return true;
+    }
+    remove(&written(dir, binary, files)).await
+}
+
+/// Whether an OpenVPN of the agent runs with these files. Where that cannot be seen, one may.
+pub fn may_run(launch: &Launch) -> bool {
+    !matches!(Found::look_for(launch), Ok(None))
+}
+
+/// One that was started with these files, as this program.
+fn written(dir: &Path, binary: &Path, files: ServerFiles) -> Launch {
+    Launch {
         binary: binary.to_owned(),
         files,
         conf: String::new(),
         // That of the account that it changed to is in its configuration.
         uid: geteuid().as_raw(),
         run_dir: dir.to_owned(),
-    };
-    let kept = kept.and_then(|kept| kept.canonicalize().ok());
-    let is_kept = |conf: &Path| kept.is_some() && conf.canonicalize().ok() == kept;
-    Ok(remove_all(&further_in(dir, is_kept, launch)?).await)
+    }
 }
 
 /// Those behind the first whose configuration is in the folder and not kept, as they would be started with their files.

@@ -22,7 +22,7 @@ mod task;
 pub use self::{
     files::ServerFiles,
     fitness::{UnfitError, check_machine},
-    former::{end_former, end_further},
+    former::{end_first, end_former, end_further, may_run},
     launch::Launch,
     log_file::LogKeeper,
     status::{Phase, ProcessStatus},

@@ -55,6 +55,8 @@ pub struct StartConditions {
     pub definitions: Definitions,
     /// The listener that it is for.
     pub number: ListenerNumber,
+    /// Why none is started in this run of the agent, in words. One that runs is left as it is.
+    pub obstacle: Option<String>,
 }
 
 /// Why the watch over a running process ended.
@@ -134,7 +136,7 @@ impl ProcessTask {
         loop {
             match Found::look_for(&self.launch) {
                 Ok(Some(process)) => {
-                    let outdated_conf = !daemon::conf_is_current(&self.launch);
+                    let outdated_conf = self.conditions.obstacle.is_none() && !daemon::conf_is_current(&self.launch);
                     if outdated_conf && !daemon::listens_as_wanted(&self.launch) {
                         // What management tells clients is where the agent is configured to be.
                         warn!(
@@ -162,19 +164,24 @@ impl ProcessTask {
             }
             let is_wanted = *self.wanted.serving.borrow_and_update() == Serving::Yes;
             let StartConditions {
-                definitions, number, ..
+                definitions,
+                number,
+                obstacle,
+                ..
             } = &self.conditions;
-            if is_wanted && definitions.is_default_held(*number) {
+            let waits_for_rules = is_wanted && obstacle.is_none();
+            if waits_for_rules && definitions.is_default_held(*number) {
                 return Some(self.start().await);
             }
-            match is_wanted {
-                true => self.waits_for_rules(),
-                false => self.ended(Phase::Stopped),
+            match (is_wanted, obstacle) {
+                (true, Some(obstacle)) => self.is_kept_from(obstacle),
+                (true, None) => self.waits_for_rules(),
+                (false, _) => self.ended(Phase::Stopped),
             }
             tokio::select! {
                 () = cancel.cancelled() => return None,
                 changed = self.wanted.serving.changed() => changed.ok()?,
-                () = self.conditions.definitions.default_held(self.conditions.number), if is_wanted => {}
+                () = self.conditions.definitions.default_held(self.conditions.number), if waits_for_rules => {}
             }
         }
     }
@@ -241,9 +248,14 @@ impl ProcessTask {
 
     fn waits_for_rules(&self) {
         warn!("OpenVPN is not started before the firewall holds the rules of the group default");
+        self.is_kept_from(RULES_LACK);
+    }
+
+    /// It is wanted and not started, for this reason.
+    fn is_kept_from(&self, reason: &str) {
         self.status.send_modify(|status| {
             status.phase = Phase::Failed;
-            RULES_LACK.clone_into(&mut status.last_failure);
+            reason.clone_into(&mut status.last_failure);
         });
     }
 

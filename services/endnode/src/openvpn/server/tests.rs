@@ -33,7 +33,7 @@ fn unreachable_at(dir: &tempfile::TempDir, process: Option<watch::Receiver<Proce
     };
     let run_by = match process {
         Some(process) => RunBy::Agent(Managed {
-            tunnel: ManagedTunnel::new(tunnel, process.clone()),
+            tunnel: Some(ManagedTunnel::new(tunnel, process.clone())),
             process,
             room: Room {
                 capacity: 100,

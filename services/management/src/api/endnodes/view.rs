@@ -7,6 +7,7 @@ use vpnmanager_entities::{health_status, server};
 use vpnmanager_openapi::time::Timestamp;
 
 use crate::api::scalars::ListenerText;
+use crate::domain::agent_features::Feature;
 use crate::ops::nodes::read::{GroupsProgress, NetworkProgress, NodeView, Progress};
 
 /// An end-node: its settings, its state, and how far it is in sync.
@@ -55,6 +56,8 @@ pub(crate) struct Endnode {
     created_at: Timestamp,
     /// Version of its agent.
     agent_version: Option<String>,
+    /// What some of its users need and its agent does not do, because it is of an older release; empty where there is nothing of the kind.
+    agent_lacks: Vec<EndnodeLack>,
     /// The public NKey of its agent.
     bus_public_key: String,
     /// The most clients that its agent is configured for. `health.capacity` is what its OpenVPN runs with.
@@ -67,6 +70,17 @@ pub(crate) struct Endnode {
     groups: Option<EndnodeGroups>,
     /// Its last heartbeat.
     health: Option<EndnodeHealth>,
+}
+
+/// What some users of an end-node need, and its agent is too old for.
+#[derive(Debug, Clone, Object)]
+struct EndnodeLack {
+    /// What it is: `old_certificates`.
+    feature: String,
+    /// The first release whose agents do it.
+    since: String,
+    /// What the agent does without it, for people.
+    effect: String,
 }
 
 /// The progress of a drain.
@@ -182,6 +196,7 @@ impl Endnode {
             progress,
             network,
             groups,
+            unmet,
         } = view;
         Self {
             server_id: server.name.to_string(),
@@ -217,12 +232,23 @@ impl Endnode {
             registered_from: server.host,
             created_at: server.created_at.into(),
             agent_version: server.agent_version,
+            agent_lacks: unmet.into_iter().map(EndnodeLack::of).collect(),
             bus_public_key: server.bus_public_key.as_str().to_owned(),
             capacity: server.capacity,
             sync: EndnodeSync::of(progress, digest_match, health.as_ref()),
             network: network.map(EndnodeNetwork::of),
             groups: groups.map(EndnodeGroups::of),
             health: health.map(EndnodeHealth::of),
+        }
+    }
+}
+
+impl EndnodeLack {
+    fn of(feature: Feature) -> Self {
+        Self {
+            feature: feature.as_str().to_owned(),
+            since: feature.since().to_string(),
+            effect: feature.effect().to_owned(),
         }
     }
 }
@@ -307,7 +333,8 @@ impl Example for Endnode {
             protocol: "udp".to_owned(),
             registered_from: "192.0.2.11".to_owned(),
             created_at: at(1_795_000_000),
-            agent_version: Some("0.1.0".to_owned()),
+            agent_version: Some("0.2.0".to_owned()),
+            agent_lacks: Vec::new(),
             bus_public_key: "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4".to_owned(),
             capacity: Some(1000),
             sync: EndnodeSync {

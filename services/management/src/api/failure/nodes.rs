@@ -134,6 +134,10 @@ pub(in crate::api) fn of_move_node(app: &App, error: MoveNodeError) -> ApiError 
             "no other server of the pool {pool} can take the users of this one, each is disabled, draining, leaving or lost: enable or add one \
              first"
         )),
+        MoveNodeError::HasOldCertificates { .. } => ApiError::conflicting_state(format!(
+            "{error}, so its users would be in two pools: give them their new profiles and revoke the old certificates first, or leave the server \
+             where it is"
+        )),
         MoveNodeError::Database(error) => database(app, error),
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Session {
     /// The user; absent if the server holds no user with this credential, or, in the history, if the user was gone when management first
     /// heard of the session.
     username: Option<String>,
-    /// The device of the user that the credential is for; absent if the credential is not known.
+    /// The device of the user that the credential is for; absent if the credential is not known, or if it is a certificate of an old server.
     device: Option<String>,
     /// The credential: the common name of the client's certificate.
     common_name: String,

@@ -7,4 +7,4 @@ pub mod revoke;
 pub mod look;
 pub mod take;
 
-mod state;
+pub(in crate::ops) mod state;

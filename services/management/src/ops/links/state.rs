@@ -9,4 +9,4 @@ pub(super) const STATE: &str = "CASE
     ELSE 'open' END";
 
 /// Whether the link `l` could still be used by itself, whatever its user may do.
-pub(super) const IS_OPEN: &str = "(l.revoked_at IS NULL AND l.uses_left > 0 AND l.expires_at > now())";
+pub(in crate::ops) const IS_OPEN: &str = "(l.revoked_at IS NULL AND l.uses_left > 0 AND l.expires_at > now())";

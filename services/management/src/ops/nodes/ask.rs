@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::{RequestErrorKind, client::RequestError};
+use async_nats::{Client, RequestErrorKind, client::RequestError};
 use tokio::time::timeout;
 use vpnmanager_nats::{
     envelope::{DecodeError, Envelope},
@@ -33,9 +33,14 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
 /// Sends one request and waits for the answer, about seven seconds at most.
 pub async fn ask_node(app: &App, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
+    ask_over(&app.bus.client, node, request).await
+}
+
+/// The same over this connection.
+pub async fn ask_over(client: &Client, node: &NodeId, request: NodeRequest) -> Result<NodeAnswer, AskNodeError> {
     let subject = subjects::node_request(node, &request);
     let payload = Envelope::new(request).encode();
-    let ask = || app.bus.client.request(subject.clone(), payload.clone());
+    let ask = || client.request(subject.clone(), payload.clone());
     let asked = match timeout(ASK_AGAIN_AFTER, ask()).await {
         Ok(asked) => asked,
         Err(_elapsed) => ask().await,

@@ -26,6 +26,7 @@ use crate::{
             leave::{LeaveFleetError, leave_fleet},
             one_at_a_time::one_at_a_time,
         },
+        old_certificates::revoke::revoke_of_node,
         placement::withdraw::count_on,
         transact::transact,
     },
@@ -113,8 +114,13 @@ async fn record(
     };
     revoke_bus_key(transaction, &server.bus_public_key, node).await?;
     let on = count_on(transaction, node).await?;
+    let old = revoke_of_node(transaction, node).await?;
+    let mut details = format!("{} users were homed on it", on.homed);
+    if old > 0 {
+        details = format!("{details}; {old} certificates of its old server are revoked");
+    }
     let entry = Entry::new(actor, AuditAction::NodeDeregistered, node)
-        .details(format!("{} users were homed on it", on.homed))
+        .details(details)
         .before(node_snapshot(&server));
     let mut row = server.into_active_model();
     row.leaving_since = Set(Some(Utc::now()));

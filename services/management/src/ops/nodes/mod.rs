@@ -22,6 +22,7 @@ pub mod note_hearing;
 pub mod received;
 pub mod record_heartbeats;
 pub mod track_agent_runs;
+pub mod unmet_needs;
 
 pub mod ask;
 pub mod bus_keys;

@@ -17,6 +17,7 @@ use crate::{
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
+        old_certificates::list::count_on_node,
         placement::withdraw::{count_on, successors},
         pools::ensure::ensure_pool,
         transact::transact,
@@ -34,6 +35,12 @@ pub enum MoveNodeError {
     NowhereToGo {
         /// The pool that it is in.
         pool: String,
+    },
+    /// Users come to it with certificates of its old server, which no other node accepts.
+    #[error("the server accepts {certificates} certificates of its old server, which no other one does")]
+    HasOldCertificates {
+        /// How many.
+        certificates: i64,
     },
     /// The database failed.
     #[error("recording the move failed")]
@@ -76,6 +83,12 @@ async fn record(
     let on = count_on(transaction, node).await?;
     if moves && on.users > 0 && successors(transaction, &before).await?.is_empty() {
         return Err(MoveNodeError::NowhereToGo { pool: before.pool });
+    }
+    // Its users would have to leave it, and all nodes of a user are in one pool. An import locks the row of the node before it commits, so none comes
+    // meanwhile.
+    let certificates = count_on_node(transaction, node).await?;
+    if moves && certificates > 0 {
+        return Err(MoveNodeError::HasOldCertificates { certificates });
     }
     if moves {
         ensure_pool(transaction, actor, node, pool).await?;

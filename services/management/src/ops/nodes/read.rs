@@ -11,8 +11,11 @@ use vpnmanager_nats::{ids::NodeId, sync::StateDigest};
 
 use crate::{
     app::App,
-    domain::drift::{Held, Recorded, drifts},
-    ops::groups::told::told_revision,
+    domain::{
+        agent_features::Feature,
+        drift::{Held, Recorded, drifts},
+    },
+    ops::{groups::told::told_revision, nodes::unmet_needs::unmet_needs},
 };
 
 /// A node, its last heartbeat, and its progress.
@@ -28,6 +31,8 @@ pub struct NodeView {
     pub network: Option<NetworkProgress>,
     /// How far it has applied the groups; `None` where there are none.
     pub groups: Option<GroupsProgress>,
+    /// What its users need, and its agent is too old for.
+    pub unmet: Vec<Feature>,
 }
 
 /// How far a node has applied the groups of the fleet.
@@ -163,6 +168,7 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
     let mut progress = progress_of(db, &names).await?;
     let wanted = wanted_networks(db, &servers).await?;
     let groups = told_revision(db).await?;
+    let mut unmet = unmet_needs(db, &agents(&servers)).await?;
     let views = servers.into_iter().map(|server| {
         let health = health.remove(&server.name);
         let mut progress = progress.remove(&server.name).unwrap_or_default();
@@ -176,12 +182,21 @@ async fn views(db: &impl ConnectionTrait, servers: Vec<server::Model>) -> Result
                 wanted_revision,
                 applied_revision: health.as_ref().and_then(|health| health.groups_revision),
             }),
+            unmet: unmet.remove(&server.name).unwrap_or_default(),
             health,
             progress,
             server,
         }
     });
     Ok(views.collect())
+}
+
+/// The nodes whose agents said of which version they are.
+fn agents(servers: &[server::Model]) -> Vec<(&NodeId, &str)> {
+    let said = servers
+        .iter()
+        .filter_map(|server| Some((&server.name, server.agent_version.as_deref()?)));
+    said.collect()
 }
 
 /// The revisions of those pools of the nodes that have a network.

@@ -18,6 +18,7 @@ use vpnmanager_nats::{heartbeats::Heartbeat, ids::NodeId};
 use crate::{
     config::HealthConfig,
     domain::{
+        agent_features::outdated,
         audit_action::AuditAction,
         conduct::recent_excess,
         endpoint::asks_for_another_pool,
@@ -33,6 +34,7 @@ use crate::{
             received::{Received, Speaker},
             request_handshakes::request_one,
             track_agent_runs::track_agent_runs,
+            unmet_needs::unmet_needs,
         },
         transact::transact,
     },
@@ -79,6 +81,11 @@ async fn record_within(
         .map(|health| (health.server_id.clone(), health))
         .collect();
     let mut drifts = follow_drift(transaction, &newest, &before).await?;
+    let agents: Vec<(&NodeId, &str)> = newest
+        .iter()
+        .map(|(name, received)| (name, received.heartbeat.agent_version.as_str()))
+        .collect();
+    let unmet = unmet_needs(transaction, &agents).await?;
     let mut rows = Vec::with_capacity(known.len());
     for server in &known {
         let Some(received) = newest.get(&server.name) else {
@@ -91,6 +98,9 @@ async fn record_within(
             excess: recent_excess(server, received.at).map(str::to_owned),
             misconfigured: asks_for_another_pool(server),
             late_since: late_since(received, before.get(&server.name), limits),
+            outdated: unmet
+                .get(&server.name)
+                .and_then(|unmet| outdated(&received.heartbeat.agent_version, unmet)),
         };
         rows.push(row(received, &circumstances));
         let assessment = health::assess(&received.heartbeat, received.at, &circumstances, limits);

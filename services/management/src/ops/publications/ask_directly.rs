@@ -19,7 +19,7 @@ use crate::{
         count::count,
         in_batches::change_all,
         nodes::ask::{AskNodeError, ask_node},
-        publications::claim::{Claim, publications},
+        publications::claim::{Claim, DECIDED, publications},
         reports::{apply_acks::Applied, apply_reports::apply_reports, follow_up},
     },
 };
@@ -93,7 +93,7 @@ pub async fn claim(db: &DatabaseConnection, spared: &Spared) -> Result<Vec<Claim
              SELECT newest.id FROM servers s CROSS JOIN LATERAL (
                  SELECT id, urgent_since FROM placements WHERE server_id = s.name AND {DUE}
                  ORDER BY urgent_since DESC LIMIT CASE WHEN s.name = ANY ($3) THEN 1 ELSE $5 END) AS newest
-             WHERE s.name <> ALL ($1) ORDER BY newest.urgent_since DESC LIMIT $4)
+             WHERE s.name <> ALL ($1) AND {DECIDED} ORDER BY newest.urgent_since DESC LIMIT $4)
          UPDATE placements SET asked_at = now()
          WHERE id = ANY (ARRAY(
              SELECT id FROM placements WHERE id = ANY (ARRAY(SELECT id FROM due)) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED))
@@ -163,6 +163,7 @@ pub async fn ask_directly(app: &App, claim: Claim) -> Result<Applied, AskDirectl
         | NodeAnswer::Profile { .. }
         | NodeAnswer::ProfileParts(_)
         | NodeAnswer::Sessions { .. }
+        | NodeAnswer::Users { .. }
         | NodeAnswer::Disconnected { .. }
         | NodeAnswer::NotFound { .. } => return Err(AskDirectlyError::OtherAnswer),
     };

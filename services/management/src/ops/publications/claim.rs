@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, FromQueryResult, QueryFilter, Statement,
 };
-use vpnmanager_entities::{credential, placement, server, user};
+use vpnmanager_entities::{credential, old_certificate, placement, server, user};
 use vpnmanager_nats::{envelope::Envelope, ids::NodeId, publish::Publication};
 
 use crate::{
@@ -27,6 +27,10 @@ pub const LOCKED_FOR: Duration = Duration::from_millis(10);
 
 /// Placements whose wanted revision is not in the stream, and that nobody has claimed.
 const DUE: &str = "published_revision < wanted_revision AND lease_until < now()";
+
+/// Nothing is due while nobody has decided what holds after a restore: a replica that ran on while its database was replaced must not tell nodes
+/// what was true when the backup was made. It ends within seconds (`tasks/restored.rs`).
+pub(super) const DECIDED: &str = "NOT EXISTS (SELECT FROM restorations WHERE decided_at IS NULL)";
 
 /// A claimed placement with the command to publish.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub async fn claim(db: &DatabaseConnection) -> Result<Vec<Claim>, DbErr> {
                  FROM servers s CROSS JOIN LATERAL (
                      SELECT id, urgent_since FROM placements WHERE server_id = s.name AND {DUE}
                      ORDER BY (urgent_since IS NULL), id
-                     LIMIT GREATEST($3 / (SELECT count(*) FROM servers), $4)) AS d) AS looked_at
+                     LIMIT GREATEST($3 / (SELECT count(*) FROM servers), $4)) AS d WHERE {DECIDED}) AS looked_at
              ORDER BY turn > $4, (urgent_since IS NULL), turn, id LIMIT $2)
          UPDATE placements SET lease_until = now() + make_interval(secs => $1), attempts = attempts + 1
          WHERE id = ANY (ARRAY(
@@ -96,10 +100,12 @@ pub(super) async fn publications(db: &DatabaseConnection, claimed: Vec<placement
         .filter(user::Column::Id.eq_any(ids.clone()))
         .all(db);
     let credentials = credential::Entity::find_valid_of(ids.clone()).all(db);
+    let old_certificates = old_certificate::Entity::find_valid_of(ids.clone()).all(db);
     let nodes = placement::Entity::find_of(ids)
         .filter(placement::COLUMN.wanted_present.eq(true))
         .all(db);
-    let (users, credentials, nodes, endpoints) = tokio::try_join!(users, credentials, nodes, endpoints(db))?;
+    let (users, credentials, old_certificates, nodes, endpoints) =
+        tokio::try_join!(users, credentials, old_certificates, nodes, endpoints(db))?;
     let users: HashMap<i64, user::Model> = users.into_iter().map(|user| (user.id, user)).collect();
 
     let mut credentials_of: HashMap<i64, Vec<&credential::Model>> = HashMap::new();
@@ -108,6 +114,10 @@ pub(super) async fn publications(db: &DatabaseConnection, claimed: Vec<placement
             .entry(credential.user_id.unwrap_or_default())
             .or_default()
             .push(credential);
+    }
+    let mut old_of: HashMap<i64, Vec<&old_certificate::Model>> = HashMap::new();
+    for old in &old_certificates {
+        old_of.entry(old.user_id.unwrap_or_default()).or_default().push(old);
     }
     let mut nodes_of: HashMap<i64, Vec<NodeId>> = HashMap::new();
     for placement in nodes {
@@ -119,6 +129,7 @@ pub(super) async fn publications(db: &DatabaseConnection, claimed: Vec<placement
         let source = CommandSource {
             user,
             credentials: credentials_of.get(&user.id).map_or(&[], Vec::as_slice),
+            old_certificates: old_of.get(&user.id).map_or(&[], Vec::as_slice),
             nodes: nodes_of.get(&user.id).map_or(&[], Vec::as_slice),
             endpoints: &endpoints,
         };

@@ -80,6 +80,7 @@ pub(super) async fn disconnect(app: &App, id: &SessionId) -> Result<CommonName, 
         NodeAnswer::Profile { .. }
         | NodeAnswer::ProfileParts(_)
         | NodeAnswer::Sessions { .. }
+        | NodeAnswer::Users { .. }
         | NodeAnswer::Acked { .. }
         | NodeAnswer::Done => Err(EndSessionError::NodeFailed {
             server,
@@ -95,27 +96,30 @@ async fn record(
     common_name: &CommonName,
 ) -> Result<(), DbErr> {
     let entry = Entry::new(actor, AuditAction::SessionEnded, &id.node);
+    let mut state = json!({
+        "session": id.to_string(),
+        "common_name": common_name,
+    });
     let entry = match owner_of(transaction, &id.node, common_name).await? {
-        Some(Owner { username, device }) => entry.about(&username).after(json!({
-            "session": id.to_string(),
-            "common_name": common_name,
-            "device": device,
-        })),
-        None => entry.after(json!({
-            "session": id.to_string(),
-            "common_name": common_name,
-        })),
+        Some(Owner { username, device }) => {
+            if let Some(device) = device {
+                state["device"] = json!(device);
+            }
+            entry.about(&username)
+        }
+        None => entry,
     };
-    audit::record_one(transaction, entry).await
+    audit::record_one(transaction, entry.after(state)).await
 }
 
 #[derive(FromQueryResult)]
 struct Owner {
     username: Username,
-    device: DeviceName,
+    /// `None`: the certificate is one of an old server.
+    device: Option<DeviceName>,
 }
 
-/// The user of a credential and the device that it is for, if the node holds her.
+/// The user of a credential and the device that it is for, if the node holds her; or of a certificate of the old server that the node took over.
 async fn owner_of(
     transaction: &DatabaseTransaction,
     node: &NodeId,
@@ -124,7 +128,11 @@ async fn owner_of(
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
         "SELECT u.username, c.device FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
-         WHERE c.common_name = $1 AND p.server_id = $2 AND (p.wanted_present OR u.removed_at IS NOT NULL)",
+         WHERE c.common_name = $1 AND p.server_id = $2 AND (p.wanted_present OR u.removed_at IS NOT NULL)
+         UNION ALL
+         (SELECT u.username, NULL FROM old_certificates o JOIN users u ON u.id = o.user_id
+          WHERE o.common_name = $1 AND o.server_id = $2 ORDER BY o.id DESC LIMIT 1)
+         LIMIT 1",
         [common_name.to_string().into(), node.to_string().into()],
     );
     Owner::find_by_statement(statement).one(transaction).await

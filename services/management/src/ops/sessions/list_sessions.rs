@@ -51,7 +51,7 @@ pub struct SessionView {
     pub id: SessionId,
     /// Its user. `None`: the credential is of no user that the node holds.
     pub username: Option<Username>,
-    /// The device of the user; `None` where there is no user.
+    /// The device of the user; `None` where there is no user, or where the certificate is one of an old server.
     pub device: Option<DeviceName>,
     /// What the node says of it.
     pub session: LiveSession,
@@ -82,12 +82,12 @@ pub async fn list_sessions(
     after: Option<&SessionId>,
     limit: u64,
 ) -> Result<Listed, DbErr> {
-    let credentials = match &filter.username {
-        Some(username) => Some(credentials_of(&app.db, username).await?),
+    let certificates = match &filter.username {
+        Some(username) => Some(certificates_of(&app.db, username).await?),
         None => None,
     };
     let page = &Page {
-        credentials,
+        certificates,
         address: filter.address,
         listener: filter.listener,
         after,
@@ -115,8 +115,8 @@ pub async fn list_sessions(
 
 /// Which sessions are asked for.
 struct Page<'a> {
-    /// Those by one of these credentials; `None`: all.
-    credentials: Option<HashSet<CommonName>>,
+    /// Those by one of these certificates; `None`: all.
+    certificates: Option<Certificates>,
     /// Those with this address; `None`: all.
     address: Option<IpAddr>,
     /// Those on this listener; `None`: all.
@@ -129,8 +129,8 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn may_hold(&self, id: &SessionId, live: &LiveSession) -> bool {
-        let is_wanted = |credentials: &HashSet<CommonName>| credentials.contains(&live.common_name);
-        self.credentials.as_ref().is_none_or(is_wanted)
+        let is_wanted = |certificates: &Certificates| certificates.has(&id.node, &live.common_name);
+        self.certificates.as_ref().is_none_or(is_wanted)
             && self.address.is_none_or(|address| has_address(live, address))
             && self.listener.is_none_or(|listener| live.listener == Some(listener))
             && self.after.is_none_or(|after| id > after)
@@ -172,20 +172,44 @@ async fn nodes_to_ask(db: &DatabaseConnection, filter: &SessionFilter) -> Result
     Candidate::find_by_statement(statement).all(db).await
 }
 
-#[derive(FromQueryResult)]
-struct CredentialRow {
-    common_name: CommonName,
+/// The certificates of a user.
+struct Certificates {
+    /// Its credentials, which are good on all its nodes.
+    credentials: HashSet<CommonName>,
+    /// Those of old servers, each good on one node.
+    old: HashSet<(NodeId, CommonName)>,
 }
 
-/// All credentials of the users of that name, also of one that is being removed and of those that are revoked: a session may still live.
-async fn credentials_of(db: &DatabaseConnection, username: &Username) -> Result<HashSet<CommonName>, DbErr> {
+impl Certificates {
+    fn has(&self, node: &NodeId, common_name: &CommonName) -> bool {
+        self.credentials.contains(common_name) || self.old.contains(&(node.clone(), common_name.clone()))
+    }
+}
+
+#[derive(FromQueryResult)]
+struct CertificateRow {
+    common_name: CommonName,
+    /// Of one of an old server.
+    node: Option<NodeId>,
+}
+
+/// All certificates of the users of that name, also of one that is being removed and of those that are revoked: a session may still live.
+async fn certificates_of(db: &DatabaseConnection, username: &Username) -> Result<Certificates, DbErr> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "SELECT c.common_name FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1",
+        "SELECT c.common_name, NULL AS node FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1
+         UNION ALL
+         SELECT o.common_name, o.server_id FROM users u JOIN old_certificates o ON o.user_id = u.id WHERE u.username = $1",
         [username.to_string().into()],
     );
-    let rows = CredentialRow::find_by_statement(statement).all(db).await?;
-    Ok(rows.into_iter().map(|row| row.common_name).collect())
+    let (mut credentials, mut old) = (HashSet::new(), HashSet::new());
+    for row in CertificateRow::find_by_statement(statement).all(db).await? {
+        match row.node {
+            None => credentials.insert(row.common_name),
+            Some(node) => old.insert((node, row.common_name)),
+        };
+    }
+    Ok(Certificates { credentials, old })
 }
 
 /// The sessions of a node that may be on the page, or why they are not known, for people.
@@ -209,6 +233,7 @@ async fn ask_for_all(app: &App, node: &NodeId, page: &Page<'_>) -> Result<Vec<(S
             NodeAnswer::Failed { error } => return Err(error),
             NodeAnswer::Profile { .. }
             | NodeAnswer::ProfileParts(_)
+            | NodeAnswer::Users { .. }
             | NodeAnswer::Disconnected { .. }
             | NodeAnswer::Acked { .. }
             | NodeAnswer::NotFound { .. }
@@ -244,7 +269,7 @@ struct Owner {
     common_name: CommonName,
     server_id: NodeId,
     username: Username,
-    device: DeviceName,
+    device: Option<DeviceName>,
 }
 
 /// Adds the users and their devices. A node speaks of its own users only: of another one it gets no name into the list.
@@ -255,16 +280,26 @@ async fn with_owners(
     if sessions.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<String> = sessions.iter().map(|(_, live)| live.common_name.to_string()).collect();
+    let told = sessions.iter();
+    let (names, nodes): (Vec<String>, Vec<String>) = told
+        .map(|(id, live)| (live.common_name.to_string(), id.node.to_string()))
+        .unzip();
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
         "SELECT c.common_name, p.server_id, u.username, c.device
          FROM credentials c JOIN users u ON u.id = c.user_id JOIN placements p ON p.user_id = u.id
-         WHERE c.common_name = ANY($1) AND (p.wanted_present OR u.removed_at IS NOT NULL)",
-        [names.into()],
+         WHERE c.common_name = ANY($1) AND (p.wanted_present OR u.removed_at IS NOT NULL)
+         UNION ALL
+         SELECT o.common_name, o.server_id, u.username, NULL
+         FROM (SELECT DISTINCT common_name, node FROM UNNEST($1::text[], $2::text[]) AS t (common_name, node)) AS t
+         CROSS JOIN LATERAL (
+             SELECT common_name, server_id, user_id FROM old_certificates
+             WHERE server_id = t.node AND common_name = t.common_name ORDER BY id DESC LIMIT 1) AS o
+         JOIN users u ON u.id = o.user_id",
+        [names.into(), nodes.into()],
     );
     let owners = Owner::find_by_statement(statement).all(db).await?;
-    let owners: HashMap<(CommonName, NodeId), (Username, DeviceName)> = owners
+    let owners: HashMap<(CommonName, NodeId), (Username, Option<DeviceName>)> = owners
         .into_iter()
         .map(|owner| ((owner.common_name, owner.server_id), (owner.username, owner.device)))
         .collect();
@@ -274,7 +309,7 @@ async fn with_owners(
         SessionView {
             id,
             username,
-            device,
+            device: device.flatten(),
             session,
         }
     });

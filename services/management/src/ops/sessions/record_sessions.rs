@@ -263,7 +263,7 @@ fn owned(row: session::Model, owner: &Owner) -> session::Model {
     session::Model {
         user_id: owner.user_id,
         username: owner.username.clone(),
-        device: Some(owner.device.clone()),
+        device: owner.device.clone(),
         ..row
     }
 }

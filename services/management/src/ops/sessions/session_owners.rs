@@ -20,12 +20,13 @@ pub(super) struct Owner {
     pub(super) user_id: Option<i64>,
     /// The name of the user; `None`: the row is gone.
     pub(super) username: Option<Username>,
-    /// The device that the credential is for.
-    pub(super) device: DeviceName,
+    /// The device that the credential is for; `None`: it is a certificate of the old server that the node took over.
+    pub(super) device: Option<DeviceName>,
 }
 
 /// The owners of these sessions' credentials, by credential and node, where the node has a placement of the user, wanted or not, or made the
-/// credential. So it may still tell of sessions from before the user was removed or moved.
+/// credential. So it may still tell of sessions from before the user was removed or moved. Certificates of the old server that the node took over are
+/// told by node and name: no credential has the name of one (`domain/import/plan.rs`).
 pub(super) async fn read(
     transaction: &DatabaseTransaction,
     sessions: &[&session::Model],
@@ -39,14 +40,19 @@ pub(super) async fn read(
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "SELECT t.common_name, t.node, c.user_id, u.username, c.device
-         FROM (SELECT DISTINCT common_name, node FROM UNNEST($1::text[], $2::text[]) AS t (common_name, node)) AS t
-         CROSS JOIN LATERAL (
+        "WITH told AS MATERIALIZED (SELECT DISTINCT common_name, node FROM UNNEST($1::text[], $2::text[]) AS t (common_name, node))
+         SELECT t.common_name, t.node, c.user_id, u.username, c.device
+         FROM told AS t CROSS JOIN LATERAL (
              SELECT user_id, server_id, device, revoked_at FROM credentials WHERE common_name = t.common_name LIMIT 1) AS c
          LEFT JOIN LATERAL (
              SELECT true AS is_there FROM placements WHERE user_id = c.user_id AND server_id = t.node LIMIT 1) AS p ON true
          LEFT JOIN users u ON u.id = c.user_id
-         WHERE p.is_there OR c.server_id = t.node AND (c.revoked_at IS NULL OR c.user_id IS NULL)",
+         WHERE p.is_there OR c.server_id = t.node AND (c.revoked_at IS NULL OR c.user_id IS NULL)
+         UNION ALL
+         SELECT t.common_name, t.node, o.user_id, u.username, NULL
+         FROM told AS t CROSS JOIN LATERAL (
+             SELECT user_id FROM old_certificates WHERE server_id = t.node AND common_name = t.common_name ORDER BY id DESC LIMIT 1) AS o
+         LEFT JOIN users u ON u.id = o.user_id",
         [names.into(), nodes.into()],
     );
     let owners = Owner::find_by_statement(statement).all(transaction).await?;

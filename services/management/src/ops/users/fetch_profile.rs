@@ -279,9 +279,11 @@ fn parts_of(server: &NodeId, answer: NodeAnswer) -> Result<SentParts, FetchProfi
         NodeAnswer::NotFound { detail } => Err(FetchProfileError::NotHeld { server, detail }),
         NodeAnswer::Failed { error } => Err(FetchProfileError::NodeFailed { server, detail: error }),
         NodeAnswer::Profile { .. } => Err(FetchProfileError::unfit(server, UnfitAnswer::OlderAgent)),
-        NodeAnswer::Sessions { .. } | NodeAnswer::Disconnected { .. } | NodeAnswer::Acked { .. } | NodeAnswer::Done => {
-            Err(FetchProfileError::unfit(server, UnfitAnswer::OtherAnswer))
-        }
+        NodeAnswer::Sessions { .. }
+        | NodeAnswer::Users { .. }
+        | NodeAnswer::Disconnected { .. }
+        | NodeAnswer::Acked { .. }
+        | NodeAnswer::Done => Err(FetchProfileError::unfit(server, UnfitAnswer::OtherAnswer)),
     }
 }
 

@@ -20,6 +20,9 @@ use crate::{
     },
 };
 
+/// Placements in one INSERT; PostgreSQL accepts at most 65,535 values in one statement.
+const CHUNK: usize = 10_000;
+
 /// Inserts the users whose names are free, and returns their ids by key. The rows are in the order of the names, so that two batches
 /// with the same names wait for each other and do not deadlock.
 pub(super) async fn insert_users(
@@ -67,9 +70,12 @@ pub(super) async fn insert_details(
             wanted_revision: Set(placement.wanted_revision),
             ..Default::default()
         });
-    placement::Entity::insert_many(placements)
-        .exec_without_returning(transaction)
-        .await?;
+    let placements: Vec<placement::ActiveModel> = placements.collect();
+    for some in placements.chunks(CHUNK) {
+        placement::Entity::insert_many(some.to_vec())
+            .exec_without_returning(transaction)
+            .await?;
+    }
 
     let entries = created.iter().map(|(actor, view)| {
         Entry::new(actor, AuditAction::UserCreated, recorder)

@@ -11,6 +11,7 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::revoke::revoke_all,
+        old_certificates::revoke::revoke_of_user,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
         users::{
@@ -47,6 +48,7 @@ pub async fn remove_within(
     let after = row.update(transaction).await?;
 
     revoke_all(transaction, after.id).await?;
+    revoke_of_user(transaction, after.id).await?;
     want_newest(transaction, &[after.id], Urgency::EndsAccess).await?;
     let entry = Entry::new(actor, AuditAction::UserRemoved, recorder)
         .about(&after.username)

@@ -51,6 +51,16 @@ fn a_file_of_the_first_design_loads_as_it_is() {
 }
 
 #[test]
+fn the_file_of_the_package_lacks_the_key_alone_and_changes_no_default() {
+    let file = include_str!("../../../../../deploy/packages/management/management-config.json");
+    assert!(usage(load(&[], &[], Some(file))).contains("api_key is missing"));
+    let of_package = load(&[], &[KEY], Some(file)).expect("valid");
+    let of_nothing = load(&[], &[KEY], None).expect("valid");
+    let shown = |config: &Config| serde_json::to_value(config).expect("JSON");
+    assert_eq!(shown(&of_package), shown(&of_nothing));
+}
+
+#[test]
 fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     let file = r#"{"api_key": "9f2c4b7e1a8d3f605be7c2914d06a8f3", "server_id": "file", "database": {"host": "file", "user": "file"}, "placement": {"replicas": 2}}"#;
     let env = [
@@ -72,6 +82,7 @@ fn a_flag_wins_over_the_environment_that_over_the_file_that_over_the_default() {
     assert_eq!((config.placement.replicas, config.health.stale_after.as_secs()), (2, 1));
     assert_eq!(config.database.sslmode, None);
     assert_eq!(config.bus.urls_for_nodes(), ["tls://127.0.0.1:4222"]);
+    assert_eq!(config.bus.copies, 1);
 }
 
 #[test]
@@ -102,6 +113,7 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("DB_SSLMODE", "maybe", "database.sslmode"),
         ("NATS_URL", "http://x", "bus.url"),
         ("BUS_PUBLIC_URLS", "tls://", "bus.public_urls"),
+        ("BUS_COPIES", "2", "bus.copies"),
         ("PLACEMENT_REPLICAS", "0", "placement.replicas"),
         ("PLACEMENT_REPLICAS", "many", "placement.replicas"),
         ("HEALTH_LOST_AFTER", "15s", "health.lost_after"),

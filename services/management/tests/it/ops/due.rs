@@ -79,6 +79,13 @@ async fn each_thing_left_to_do_is_due_alone() {
             none,
         ),
         ("UPDATE servers SET last_seen = NULL", none),
+        (
+            "INSERT INTO restorations (made_at, source) VALUES (now(), 'yesterday.age')",
+            Due {
+                undecided: true,
+                ..none
+            },
+        ),
     ] {
         at_rest(&stack).await;
         run(&stack.app.db, change).await;

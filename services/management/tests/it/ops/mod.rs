@@ -9,12 +9,14 @@ mod due;
 mod events;
 mod failover;
 mod hostile;
+pub(crate) mod imports;
 mod intents;
 mod leaving;
 mod locks;
 mod lost_journal;
 mod moves;
 pub(crate) mod nodes;
+mod outdated;
 mod publications;
 mod reissue;
 mod reissues;
@@ -69,7 +71,7 @@ pub(crate) fn node(id: &str) -> NodeId {
 }
 
 /// Nodes without agents that look healthy and in sync.
-async fn fleet(nodes: u8) -> Stack {
+pub(crate) async fn fleet(nodes: u8) -> Stack {
     let stack = Stack::start().await;
     for number in 1..=nodes {
         enrol(&stack, &format!("node-{number}")).await;
@@ -88,7 +90,7 @@ pub(crate) async fn in_sync(stack: &Stack, id: &str) {
     run(&stack.app.db, &sync).await;
 }
 
-fn actor() -> Actor {
+pub(crate) fn actor() -> Actor {
     Actor::key("test", None, None)
 }
 

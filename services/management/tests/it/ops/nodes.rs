@@ -55,7 +55,7 @@ pub(crate) fn heartbeat(id: &str, state: OpenvpnState) -> Received {
         node: node(id),
         instance: AgentInstance::new(),
         at: Utc::now(),
-        agent_version: "0.1.0".to_owned(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         uptime_seconds: 1,
         openvpn: OpenvpnHealth {
             state,

@@ -92,6 +92,7 @@ impl Agent {
                 | NodeRequest::Apply { .. }
                 | NodeRequest::Sync
                 | NodeRequest::RestartServer { .. }
+                | NodeRequest::Users { .. }
                 | NodeRequest::Retire { .. } => NodeAnswer::Done,
             };
             Some(Envelope::new(answer).encode())

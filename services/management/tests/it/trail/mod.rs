@@ -17,7 +17,7 @@ struct Text {
     text: String,
 }
 
-async fn text(db: &DatabaseConnection, sql: &str) -> String {
+pub(crate) async fn text(db: &DatabaseConnection, sql: &str) -> String {
     let statement = Statement::from_string(db.get_database_backend(), format!("SELECT ({sql})::text AS text"));
     let found = Text::find_by_statement(statement).one(db).await;
     found
@@ -27,7 +27,7 @@ async fn text(db: &DatabaseConnection, sql: &str) -> String {
 }
 
 /// Adds an entry of that time. Only the owner of the trail can.
-async fn entry_at(db: &DatabaseConnection, at: &str, action: &str) {
+pub(crate) async fn entry_at(db: &DatabaseConnection, at: &str, action: &str) {
     let sql = format!(
         "INSERT INTO audit_log (timestamp, action, server_id, actor, details, after)
          VALUES ({at}, '{action}', 'node-1', 'system', E'two\\nlines \"and\" more', '{{\"a\": [1, null]}}')"

@@ -2,10 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests: what fails here fails the test")]
 
-mod records;
+pub(crate) mod records;
 mod small_disk;
+pub(crate) mod watch;
 
 mod allow_list;
+mod backup_restored;
 mod bus_lost;
 mod conflicts;
 mod consumer;

@@ -37,12 +37,12 @@ struct Pair {
 }
 
 /// PostgreSQL and the nodes' files, as somebody with a shell sees them.
-pub(super) struct Records {
+pub(crate) struct Records {
     db: DatabaseConnection,
 }
 
 impl Records {
-    pub(super) async fn open(site: &Site) -> Self {
+    pub(crate) async fn open(site: &Site) -> Self {
         let db = site.stack.connect_database().await.unwrap();
         Self { db }
     }
@@ -65,7 +65,7 @@ impl Records {
     }
 
     /// The rows that a query of the form `.. FROM ..` gives.
-    pub(super) async fn count(&self, from: &str) -> i64 {
+    pub(crate) async fn count(&self, from: &str) -> i64 {
         let sql = format!("SELECT count(*) AS rows FROM {from}");
         let statement = Statement::from_string(self.db.get_database_backend(), sql);
         let row = self.db.query_one_raw(statement).await.unwrap().unwrap();
@@ -100,7 +100,7 @@ impl Records {
     }
 
     /// Waits until nothing is pending and every node holds and lets in exactly what PostgreSQL says; returns how long that took.
-    pub(super) async fn agree(&self, site: &Site) -> Duration {
+    pub(crate) async fn agree(&self, site: &Site) -> Duration {
         let began = Instant::now();
         wait::until_ok(REPAIR, "the fleet to agree with PostgreSQL", async || {
             self.disagreement(site).await

@@ -6,6 +6,7 @@
 pub(crate) mod profile;
 pub(crate) mod site;
 
+mod adopt;
 mod create;
 mod cut;
 mod devices;

@@ -28,9 +28,6 @@ pub(super) const UP: &str = "limits.speed.up";
 pub(super) const DOWN: &str = "limits.speed.down";
 pub(super) const REACH_AND_ROUTES: &str = "limits.reach_and_routes";
 
-/// What files say of a user who has own reach or routes, in the place of these.
-pub(super) const OWN: &str = "own";
-
 /// `None`: not said. `Some(None)`: the own value is taken away.
 pub(super) type Said<T> = Option<Option<T>>;
 

@@ -7,11 +7,12 @@ use vpnmanager_runtime::names::nearest;
 
 use super::entry::{Action, End, Entry};
 use super::limits::{
-    BYTES, DEVICES, DOWN, OWN, PERIOD, REACH_AND_ROUTES, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits,
-    SaidQuota, UP,
+    BYTES, DEVICES, DOWN, PERIOD, REACH_AND_ROUTES, RESET_DAY, SESSION_EXCESS, SESSIONS, Said, SaidLimits, SaidQuota,
+    UP,
 };
 use super::lines::Lines;
 use crate::api::users::reissue::OldProfiles;
+use crate::domain::users_csv::OWN;
 
 /// The most rows of a file.
 const MOST_ROWS: usize = 100_000;

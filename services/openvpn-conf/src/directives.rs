@@ -1,12 +1,12 @@
 //! Reading a configuration file as OpenVPN does: `read_config_file` and `add_option` of its options.c.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
 };
 
-use super::{
-    expected::is_same_place,
+use crate::{
+    place::is_same_place,
     words::{BadLine, words},
 };
 
@@ -14,52 +14,87 @@ use super::{
 const LINE_BYTES: usize = 256;
 /// Files that may include each other.
 const DEPTH: usize = 10;
+/// Files that are read for one configuration. OpenVPN has no such bound: each of ten files that names the next one ten times would be read for days.
+const MOST_FILES: usize = 100;
 const BYTE_ORDER_MARK: &str = "\u{feff}";
+
+/// How the files are had.
+type Open<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
 
 /// The options of a file and of those that it includes; later ones last.
 #[derive(Debug, Default)]
-pub(super) struct Directives {
+pub struct Directives {
     /// Where relative paths start when everything is read.
     folder: PathBuf,
+    /// How many files were read.
+    files: usize,
     lines: Vec<Directive>,
     /// Why OpenVPN does not start with this file, in words.
-    pub(super) refusals: Vec<String>,
+    pub refusals: Vec<String>,
 }
 
-#[derive(Debug)]
-struct Directive {
-    words: Vec<String>,
+/// One option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directive {
+    /// Its name and what follows it.
+    pub words: Vec<String>,
     /// The text between `<name>` and `</name>`.
-    inline: Option<String>,
+    pub inline: Option<String>,
     /// It stands behind `setenv opt`: an OpenVPN that does not take it goes on without it.
-    optional: bool,
+    pub optional: bool,
+    /// Where it stands; `None`: on the command line.
+    pub origin: Option<Origin>,
+}
+
+/// Where an option stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// The file.
+    pub file: PathBuf,
+    /// The line in it, from 1 on.
+    pub line: usize,
+}
+
+impl Directive {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
 }
 
 /// What an option names: a file, or its content in the configuration itself.
-pub(super) enum Source {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The path of a file.
     File(PathBuf),
+    /// The content.
     Inline(String),
 }
 
 impl Directives {
     /// Relative paths start from the file's own folder, as under systemd, unless `cd` says otherwise.
-    pub(super) fn read(file: &Path) -> Self {
+    pub fn read(file: &Path) -> Self {
+        Self::load(file, &from_disk)
+    }
+
+    /// As [`Self::read`], with files from elsewhere: each is asked for by the path that leads to it from that of the first one.
+    pub fn load(file: &Path, open: &dyn Fn(&Path) -> io::Result<Vec<u8>>) -> Self {
         let mut directives = Self::beside(file);
-        directives.include(file, 1);
+        directives.include(file, 1, open);
         directives
     }
 
     /// The options of a command line in their order, and those of the file where it stands among them. `None` where it is not named.
-    pub(super) fn started(file: &Path, options: &[Vec<String>]) -> Option<Self> {
+    pub fn started(file: &Path, options: &[Vec<String>]) -> Option<Self> {
         let mut directives = Self::beside(file);
         let mut is_named = false;
         for words in options {
             match words.as_slice() {
                 [name, named] if name == "config" && directives.is_same_file(named, file) => {
-                    directives.include(file, 1);
+                    directives.include(file, 1, &from_disk);
                     is_named = true;
                 }
-                _ => directives.add(words.clone(), 0),
+                _ => directives.add(words.clone(), None, 0, &from_disk),
             }
         }
         is_named.then_some(directives)
@@ -77,18 +112,26 @@ impl Directives {
         is_same_place(&self.folder.join(named), file) || (Path::new(named).is_relative() && file.ends_with(named))
     }
 
-    fn include(&mut self, file: &Path, depth: usize) {
+    fn include(&mut self, file: &Path, depth: usize, open: Open<'_>) {
         if depth > DEPTH {
             self.refuse(format!("{} is included by itself", file.display()));
             return;
         }
-        match fs::read(file) {
-            Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes), file, depth),
+        self.files += 1;
+        if self.files > MOST_FILES {
+            // Once is enough: there may be very many more.
+            if self.files == MOST_FILES + 1 {
+                self.refuse(format!("more than {MOST_FILES} files are included"));
+            }
+            return;
+        }
+        match open(file) {
+            Ok(bytes) => self.parse(&String::from_utf8_lossy(&bytes), file, depth, open),
             Err(error) => self.refuse(format!("cannot read {}: {error}", file.display())),
         }
     }
 
-    fn parse(&mut self, text: &str, file: &Path, depth: usize) {
+    fn parse(&mut self, text: &str, file: &Path, depth: usize, open: Open<'_>) {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let mut lines = text.split('\n').enumerate();
         while let Some((number, line)) = lines.next() {
@@ -109,9 +152,13 @@ impl Directives {
                 }
             };
             let Some(first) = words.first() else { continue };
+            let origin = Origin {
+                file: file.to_owned(),
+                line: number + 1,
+            };
             let tag = first.strip_prefix('<').and_then(|name| name.strip_suffix('>'));
             let Some(name) = tag.filter(|_| words.len() == 1) else {
-                self.add(words, depth);
+                self.add(words, Some(origin), depth, open);
                 continue;
             };
             let end = format!("</{name}>");
@@ -130,11 +177,12 @@ impl Directives {
                 words: vec![name.to_owned()],
                 inline: Some(inline),
                 optional: false,
+                origin: Some(origin),
             });
         }
     }
 
-    fn add(&mut self, mut words: Vec<String>, depth: usize) {
+    fn add(&mut self, mut words: Vec<String>, origin: Option<Origin>, depth: usize, open: Open<'_>) {
         // An option that older clients may not know.
         let optional = words[0] == "setenv" && words.get(1).is_some_and(|name| name == "opt");
         if optional {
@@ -147,13 +195,14 @@ impl Directives {
         match (words[0].as_str(), &words[1..]) {
             ("config", [file]) => {
                 let file = self.folder.join(file);
-                self.include(&file, depth + 1);
+                self.include(&file, depth + 1, open);
             }
             ("cd", [folder]) => self.folder.push(folder),
             _ => self.lines.push(Directive {
                 words,
                 inline: None,
                 optional,
+                origin,
             }),
         }
     }
@@ -162,42 +211,45 @@ impl Directives {
         self.refusals.push(reason);
     }
 
-    pub(super) fn has(&self, name: &str) -> bool {
+    /// Whether this option is there.
+    pub fn has(&self, name: &str) -> bool {
         self.find(name).is_some()
     }
 
-    pub(super) fn arguments(&self, name: &str) -> &[String] {
+    /// What follows the last one of this name.
+    pub fn arguments(&self, name: &str) -> &[String] {
         self.find(name).map_or(&[], |line| &line.words[1..])
     }
 
-    pub(super) fn argument(&self, name: &str) -> Option<&str> {
+    /// The first word behind the last one of this name.
+    pub fn argument(&self, name: &str) -> Option<&str> {
         self.arguments(name).first().map(String::as_str)
     }
 
     /// The arguments of each line of an option that may be there several times.
-    pub(super) fn each<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
+    pub fn each<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
         let lines = self.lines.iter().filter(move |line| line.words[0] == name);
         lines.map(|line| &line.words[1..])
     }
 
     /// What is pushed to clients of an option: each line in words, with its name.
-    pub(super) fn pushed<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Vec<String>> {
+    pub fn pushed<'a>(&'a self, name: &'a str) -> impl Iterator<Item = Vec<String>> {
         let lines = self.each("push").filter_map(|line| words(line.first()?).ok());
         lines.filter(move |words| words.first().is_some_and(|word| word == name))
     }
 
     /// The last line of an option, with its name.
-    pub(super) fn line(&self, name: &str) -> Option<&[String]> {
+    pub fn line(&self, name: &str) -> Option<&[String]> {
         self.find(name).map(|line| line.words.as_slice())
     }
 
     /// Whether OpenVPN must take this option to start.
-    pub(super) fn has_strictly(&self, name: &str) -> bool {
+    pub fn has_strictly(&self, name: &str) -> bool {
         self.strict_lines(name).next().is_some()
     }
 
     /// The lines of an option that OpenVPN must take to start, with its name.
-    pub(super) fn strict_lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
+    pub fn strict_lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
         let lines = self
             .lines
             .iter()
@@ -205,21 +257,32 @@ impl Directives {
         lines.map(|line| line.words.as_slice())
     }
 
-    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+    /// The path behind the last one of this name, from where relative paths start.
+    pub fn path(&self, name: &str) -> Option<PathBuf> {
         let path = self.folder.join(self.argument(name)?);
         Some(path.components().collect())
     }
 
-    pub(super) fn source(&self, name: &str) -> Option<Source> {
+    /// What the last one of this name names.
+    pub fn source(&self, name: &str) -> Option<Source> {
         match &self.find(name)?.inline {
             Some(text) => Some(Source::Inline(text.clone())),
             None => self.path(name).map(Source::File),
         }
     }
 
+    /// All options in their order.
+    pub fn all(&self) -> impl Iterator<Item = &Directive> {
+        self.lines.iter()
+    }
+
     fn find(&self, name: &str) -> Option<&Directive> {
         self.lines.iter().rev().find(|line| line.words[0] == name)
     }
+}
+
+fn from_disk(file: &Path) -> io::Result<Vec<u8>> {
+    fs::read(file)
 }
 
 #[cfg(test)]
@@ -291,5 +354,20 @@ mod tests {
         assert_eq!(conf.path("ca"), Some(dir.path().join("keys/ca.crt")));
         let (_dir, round) = read(&[("a.conf", "config a.conf")]);
         assert_eq!(round.refusals.len(), 1);
+    }
+
+    #[test]
+    fn a_file_that_names_itself_very_often_is_given_up() {
+        let (_dir, round) = read(&[("a.conf", &"config a.conf\n".repeat(50))]);
+        let last = round.refusals.last().expect("a refusal");
+        assert!(last.contains("more than 100 files"), "{last}");
+    }
+
+    #[test]
+    fn where_an_option_stands_is_known() {
+        let text = "# a comment\nport 1\n<ca>\nx\n</ca>\ndev tun";
+        let conf = Directives::load(Path::new("a.conf"), &|_| Ok(text.as_bytes().to_vec()));
+        let origins = conf.all().map(|line| line.origin.as_ref().map(|origin| origin.line));
+        assert_eq!(origins.collect::<Vec<_>>(), [Some(2), Some(3), Some(6)]);
     }
 }
