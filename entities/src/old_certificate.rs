@@ -38,6 +38,11 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
+/// The serial numbers of the column `revoked_serials`, which holds no other text.
+pub fn revoked_serials(column: &[String]) -> Vec<SerialNumber> {
+    column.iter().filter_map(|serial| serial.parse().ok()).collect()
+}
+
 impl Entity {
     /// Those of these users that are not revoked, in the order of their import.
     pub fn find_valid_of(users: impl IntoIterator<Item = i64>) -> Select<Self> {

@@ -97,6 +97,22 @@ pub struct FoundUser {
     pub client: Option<FoundClient>,
 }
 
+impl FoundUser {
+    /// Somebody whom the source lets in, and of whom it says nothing else.
+    pub(crate) fn new(name: String, place: Place) -> Self {
+        Self {
+            name,
+            place,
+            active: true,
+            created_at: None,
+            expires_at: None,
+            last_access: None,
+            certificates: Vec::new(),
+            client: None,
+        }
+    }
+}
+
 /// A certificate of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundCertificate {

@@ -73,18 +73,14 @@ mod tests {
             not_after: DateTime::UNIX_EPOCH,
             revoked_at: None,
         };
+        let place = Place {
+            file: "a".to_owned(),
+            line: None,
+        };
         FoundUser {
-            name: name.to_owned(),
-            place: Place {
-                file: "a".to_owned(),
-                line: None,
-            },
             active,
-            created_at: None,
-            expires_at: None,
-            last_access: None,
             certificates: vec![certificate; certificates],
-            client: None,
+            ..FoundUser::new(name.to_owned(), place)
         }
     }
 

@@ -210,16 +210,7 @@ impl Reading<'_> {
 /// Users of a server without an authority. Their certificates are good for nothing elsewhere.
 fn fingerprinted(conf: &ServerConf) -> Vec<FoundUser> {
     let names = conf.names_of_fingerprints().unwrap_or_default().into_iter();
-    let users = names.map(|name| FoundUser {
-        name,
-        place: Place::file(&conf.file),
-        active: true,
-        created_at: None,
-        expires_at: None,
-        last_access: None,
-        certificates: Vec::new(),
-        client: None,
-    });
+    let users = names.map(|name| FoundUser::new(name, Place::file(&conf.file)));
     users.collect()
 }
 

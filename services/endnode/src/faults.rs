@@ -19,22 +19,18 @@ pub(crate) fn all_of(faults: impl IntoIterator<Item = Option<String>>) -> Option
 /// listener, is down: it may be why, and management says that before all other faults.
 pub(crate) fn detail_of(server: &BackendHealth, network: Option<String>, lacks: [Option<String>; 2]) -> String {
     let is_down = server.state == BackendState::Down || server.is_partly_down;
-    [Some(server.detail.clone()), network.filter(|_| is_down)]
-        .into_iter()
-        .chain(lacks)
-        .flatten()
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join(BETWEEN)
+    let of_server = [Some(server.detail.clone()), network.filter(|_| is_down)];
+    joined(of_server.into_iter().chain(lacks))
 }
 
 /// A detail with another one behind it.
 pub(crate) fn with_detail(detail: String, other: Option<String>) -> String {
-    let details = [Some(detail), other].into_iter().flatten();
-    details
-        .filter(|text| !text.is_empty())
-        .collect::<Vec<_>>()
-        .join(BETWEEN)
+    joined([Some(detail), other])
+}
+
+fn joined(details: impl IntoIterator<Item = Option<String>>) -> String {
+    let said = details.into_iter().flatten().filter(|text| !text.is_empty());
+    said.collect::<Vec<_>>().join(BETWEEN)
 }
 
 /// The most characters that each may have. What short ones leave is for the long ones.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod account;
+mod blocking;
 pub mod interface;
 pub mod listening;
 mod programs;

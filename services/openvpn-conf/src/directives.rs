@@ -226,6 +226,11 @@ impl Directives {
         self.arguments(name).first().map(String::as_str)
     }
 
+    /// Whether the second word behind the last one of this name says that its place is of this kind: `crl-verify FOLDER dir`.
+    pub fn is_kind(&self, name: &str, kind: &str) -> bool {
+        self.arguments(name).get(1).is_some_and(|word| word == kind)
+    }
+
     /// The arguments of each line of an option that may be there several times.
     pub fn each<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [String]> {
         let lines = self.lines.iter().filter(move |line| line.words[0] == name);

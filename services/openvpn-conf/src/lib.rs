@@ -5,6 +5,7 @@ mod listeners;
 mod place;
 mod pushed_dns;
 mod pushed_routes;
+mod server_network;
 mod words;
 
 pub use self::{
@@ -13,5 +14,6 @@ pub use self::{
     place::is_same_place,
     pushed_dns::{dns_domains, dns_servers},
     pushed_routes::{PushedRoutes, Redirected},
+    server_network::server_network,
     words::{BadLine, words},
 };

@@ -111,14 +111,11 @@ impl UserList {
             }
         }
         self.users.push(FoundUser {
-            name,
-            place,
             active: expires_at.is_ok() && active.is_ok_and(|active| active.unwrap_or(true)),
             created_at,
             expires_at: expires_at.unwrap_or_default(),
             last_access,
-            certificates: Vec::new(),
-            client: None,
+            ..FoundUser::new(name, place)
         });
     }
 }

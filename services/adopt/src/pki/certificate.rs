@@ -18,7 +18,7 @@ use crate::{moment::is_bounded, serial};
 /// The labels of certificates (RFC 7468, section 5, and what OpenSSL writes besides).
 const LABELS: [&str; 3] = ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-/// What a certificate that is not PEM begins with (X.690, section 8.9).
+/// What certificates and lists of revoked ones begin with that are not PEM (X.690, section 8.9).
 const SEQUENCE: u8 = 0x30;
 
 /// What of it matters here.
@@ -77,7 +77,7 @@ pub(crate) fn certificates_in(bytes: &[u8]) -> Result<Vec<Certificate>, BadCerti
 /// The same, as they are encoded.
 pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadCertificate> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
-    if bytes.first() == Some(&SEQUENCE) {
+    if is_der(bytes) {
         return Ok(vec![bytes.to_vec()]);
     }
     let mut found = Vec::new();
@@ -92,6 +92,11 @@ pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadCertificate> {
     } else {
         Ok(found)
     }
+}
+
+/// Whether it is one that is not PEM.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&SEQUENCE)
 }
 
 pub(super) fn parse(der: &[u8]) -> Result<Certificate, BadCertificate> {

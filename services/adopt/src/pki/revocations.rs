@@ -9,7 +9,10 @@ use chrono::{DateTime, Utc};
 use vpnmanager_nats::old_certificates::SerialNumber;
 use x509_parser::{pem::Pem, prelude::FromDer as _, revocation_list::CertificateRevocationList};
 
-use super::{authority::Authority, certificate::time_of};
+use super::{
+    authority::Authority,
+    certificate::{is_der, time_of},
+};
 use crate::{
     found::{Place, Remark},
     serial,
@@ -114,8 +117,7 @@ impl Revocations {
 }
 
 fn der_of(bytes: &[u8]) -> Option<Vec<u8>> {
-    // As of a certificate: DER begins with a sequence.
-    if bytes.first() == Some(&0x30) {
+    if is_der(bytes) {
         return Some(bytes.to_vec());
     }
     let mut blocks = Pem::iter_from_buffer(bytes).map_while(Result::ok);

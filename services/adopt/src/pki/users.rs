@@ -58,14 +58,8 @@ impl Issued {
 /// Without certificates yet.
 fn user_of(record: &Record) -> FoundUser {
     FoundUser {
-        name: record.common_name.clone(),
-        place: record.place.clone(),
         active: false,
-        created_at: None,
-        expires_at: None,
-        last_access: None,
-        certificates: Vec::new(),
-        client: None,
+        ..FoundUser::new(record.common_name.clone(), record.place.clone())
     }
 }
 

@@ -126,12 +126,7 @@ impl ServerConf {
         revocations: &mut Revocations,
     ) -> Result<(), ReadError> {
         let (authority, now) = circumstances;
-        let is_folder = self
-            .directives
-            .arguments("crl-verify")
-            .get(1)
-            .is_some_and(|word| word == "dir");
-        if is_folder {
+        if self.directives.is_kind("crl-verify", "dir") {
             let named = self.directives.path("crl-verify");
             match named.and_then(|path| folder.find(&path)) {
                 Some(path) => revocations.add_folder(listing.files(&path)),

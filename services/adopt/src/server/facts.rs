@@ -1,10 +1,8 @@
 //! What of a server matters to its clients.
 
-use std::net::Ipv4Addr;
-
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use vpnmanager_nats::listeners::Listener;
-use vpnmanager_openvpn_conf::{self as openvpn_conf, Directives, PushedRoutes, dns_domains, dns_servers};
+use vpnmanager_openvpn_conf::{self as openvpn_conf, PushedRoutes, dns_domains, dns_servers, server_network};
 
 use super::conf::ServerConf;
 use crate::found::{FoundServer, Remark};
@@ -61,7 +59,7 @@ fn networks(conf: &ServerConf, remarks: &mut Vec<Remark>) -> Vec<IpNet> {
     let directives = &conf.directives;
     let mut found = Vec::new();
     for (option, network) in [
-        ("server", network(directives).map(IpNet::V4)),
+        ("server", server_network(directives).map(IpNet::V4)),
         (
             "server-ipv6",
             directives.argument("server-ipv6").and_then(|text| text.parse().ok()),
@@ -76,14 +74,6 @@ fn networks(conf: &ServerConf, remarks: &mut Vec<Remark>) -> Vec<IpNet> {
         }
     }
     found
-}
-
-fn network(directives: &Directives) -> Option<Ipv4Net> {
-    let [address, mask, ..] = directives.arguments("server") else {
-        return None;
-    };
-    let (address, mask): (Ipv4Addr, Ipv4Addr) = (address.parse().ok()?, mask.parse().ok()?);
-    Ipv4Net::with_netmask(address, mask).ok()
 }
 
 /// A node has one network, whatever the clients of each listener are told: what one of them is told all may know.

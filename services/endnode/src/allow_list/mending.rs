@@ -10,6 +10,7 @@ use super::{
     error::AllowListError,
     folder::Folder,
 };
+use crate::blocking::beside;
 
 impl AllowList {
     /// The credentials that are not as `wanted` has them in the folder of any listener. Changes nothing but a lost folder, which is made again.
@@ -28,14 +29,8 @@ impl AllowList {
     /// The same on a thread of its own: it looks at each file.
     pub async fn compare_beside(&self, wanted: BTreeSet<CommonName>) -> Result<BTreeSet<CommonName>, AllowListError> {
         let list = self.clone();
-        match tokio::task::spawn_blocking(move || list.compare(&wanted)).await {
-            Ok(differing) => differing,
-            Err(join) => match join.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The process stops.
-                Err(_cancelled) => Ok(BTreeSet::new()),
-            },
-        }
+        let differing = beside(move || list.compare(&wanted)).await;
+        differing.unwrap_or_else(|| Ok(BTreeSet::new()))
     }
 
     /// Of these credentials, refuses those that are not `wanted`, and then lets in the others.

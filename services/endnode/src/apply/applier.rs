@@ -207,8 +207,7 @@ impl Applier {
             allow: Vec::new(),
             deny,
         };
-        let old = inner.old_change(vec![user], &turn).await;
-        let ending = inner.project(Merged::from(access).with_old(old), &turn).await;
+        let ending = inner.project_access(access, vec![user], &turn).await;
         drop(turn);
         ending.carry_out(&inner.vpn).await?;
         info!(user.key = %user, "Deleted a user locally");
@@ -224,9 +223,8 @@ impl Applier {
             .write(move |records| records.restore_locally_removed(intent))
             .await?;
         let Some(held) = held else { return Ok(()) };
-        let old = self.inner.old_change(vec![held.command.user_key()], &turn).await;
-        let change = Merged::from(access(&held, Utc::now())).with_old(old);
-        let ending = self.inner.project(change, &turn).await;
+        let users = vec![held.command.user_key()];
+        let ending = self.inner.project_access(access(&held, Utc::now()), users, &turn).await;
         drop(turn);
         ending.carry_out(&self.inner.vpn).await?;
         Ok(())
@@ -257,8 +255,7 @@ impl Applier {
             deny,
         };
         let users = ghosts.iter().map(|ghost| ghost.command.user_key()).collect();
-        let old = inner.old_change(users, &turn).await;
-        let ending = inner.project(Merged::from(access).with_old(old), &turn).await;
+        let ending = inner.project_access(access, users, &turn).await;
         for ghost in &ghosts {
             turn.forgotten(ghost.command.user_key());
             warn!(user.key = %ghost.command.user_key(), "Removed a user that management does not know");
@@ -284,6 +281,13 @@ impl Inner {
     pub(super) async fn project(&self, mut change: Merged, turn: &Turn) -> Ending {
         change.refuse(&turn.refused(), &self.holding);
         change.project(&self.vpn, &self.holding, turn.door).await
+    }
+
+    /// The same of the access of these users, with what the journal says of their old certificates.
+    pub(super) async fn project_access(&self, access: Access, users: Vec<UserKey>, turn: &Turn) -> Ending {
+        let mut change = Merged::from(access);
+        change.add_old(self.old_change(users, turn).await);
+        self.project(change, turn).await
     }
 }
 

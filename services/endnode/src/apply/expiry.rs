@@ -31,9 +31,8 @@ impl Applier {
                 allow: Vec::new(),
                 deny: expired.credentials,
             };
-            let old = inner.old_change(vec![expired.user_key], &turn).await;
-            let change = Merged::from(access).with_old(old);
-            refused.push((expired.user_key, inner.project(change, &turn).await));
+            let ending = inner.project_access(access, vec![expired.user_key], &turn).await;
+            refused.push((expired.user_key, ending));
         }
         let over = inner.refuse_over(&turn, now).await;
         drop(turn);

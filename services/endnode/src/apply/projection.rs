@@ -114,12 +114,6 @@ impl Merged {
         self.old.add(change);
     }
 
-    /// The same, given back.
-    pub(super) fn with_old(mut self, change: OldChange) -> Self {
-        self.add_old(change);
-        self
-    }
-
     /// These have another address from now on.
     pub(super) fn moves(&mut self, names: Vec<CommonName>) {
         self.moved.extend(names);

@@ -29,12 +29,27 @@ impl Records<'_> {
 
     /// The memberships of the users of these credentials. A credential of nobody whom the node holds is left out.
     pub fn memberships_of(&self, names: &[CommonName]) -> Result<BTreeMap<CommonName, Membership>, JournalError> {
+        self.memberships_in("credentials", names)
+    }
+
+    /// The memberships of the users of these old certificates, which may have the names of credentials.
+    pub fn old_memberships_of(&self, names: &[CommonName]) -> Result<BTreeMap<CommonName, Membership>, JournalError> {
+        self.memberships_in("old_certificates", names)
+    }
+
+    /// By the common names of this table.
+    fn memberships_in(
+        &self,
+        table: &str,
+        names: &[CommonName],
+    ) -> Result<BTreeMap<CommonName, Membership>, JournalError> {
         // A command of before own quotas says nothing of them.
-        let select = "
-            SELECT json_extract(users.command, '$.group'), coalesce(json_extract(users.command, '$.metered'), 0)
-            FROM credentials JOIN users USING (user_key)
-            WHERE common_name = ?1 AND present = 1";
-        let mut statement = self.connection.prepare_cached(select)?;
+        let select = format!(
+            "SELECT json_extract(users.command, '$.group'), coalesce(json_extract(users.command, '$.metered'), 0)
+             FROM {table} JOIN users USING (user_key)
+             WHERE common_name = ?1 AND present = 1"
+        );
+        let mut statement = self.connection.prepare_cached(&select)?;
         let mut memberships = BTreeMap::new();
         for name in names {
             let found: Option<(Option<String>, bool)> = statement
@@ -48,7 +63,7 @@ impl Records<'_> {
 }
 
 /// As the command of a user says it.
-pub(super) fn membership(group: Option<String>, is_metered: bool) -> Result<Membership, JournalError> {
+fn membership(group: Option<String>, is_metered: bool) -> Result<Membership, JournalError> {
     let group = match group {
         Some(text) => text
             .parse::<GroupName>()

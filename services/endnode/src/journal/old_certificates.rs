@@ -1,9 +1,9 @@
 //! Certificates of the server that this node took over: whose they are, and whom they let in.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{OptionalExtension as _, Row, params};
+use rusqlite::{Row, Rows, params};
 use vpnmanager_nats::{
     ids::{CommonName, UserKey},
     old_certificates::{OldCertificate, SerialNumber},
@@ -12,7 +12,6 @@ use vpnmanager_nats::{
 use super::{
     columns::{from_json, json, micros, parsed, time},
     error::JournalError,
-    memberships::{Membership, membership},
     records::Records,
 };
 
@@ -68,12 +67,7 @@ impl Records<'_> {
     pub fn old_names_of(&self, user: UserKey) -> Result<Vec<CommonName>, JournalError> {
         let select = "SELECT common_name FROM old_certificates WHERE user_key = ?1";
         let mut statement = self.connection.prepare_cached(select)?;
-        let mut rows = statement.query([user.to_string()])?;
-        let mut names = Vec::new();
-        while let Some(row) = rows.next()? {
-            names.push(parsed(row, "common_name", "a common name")?);
-        }
-        Ok(names)
+        names(statement.query([user.to_string()])?)
     }
 
     /// Every old certificate that lets somebody in at the moment `now`.
@@ -110,12 +104,7 @@ impl Records<'_> {
     pub fn old_certificates_over(&self, now: DateTime<Utc>) -> Result<Vec<CommonName>, JournalError> {
         let select = "SELECT common_name FROM old_certificates WHERE expires_at <= ?1 ORDER BY expires_at";
         let mut statement = self.connection.prepare_cached(select)?;
-        let mut rows = statement.query([micros(now)])?;
-        let mut names = Vec::new();
-        while let Some(row) = rows.next()? {
-            names.push(parsed(row, "common_name", "a common name")?);
-        }
-        Ok(names)
+        names(statement.query([micros(now)])?)
     }
 
     /// When the time of the next one is over.
@@ -128,25 +117,14 @@ impl Records<'_> {
         next.map(|micros| time(micros, "the end of an old certificate"))
             .transpose()
     }
+}
 
-    /// The memberships of the users of these old certificates, as [`Self::memberships_of`] of credentials.
-    pub fn old_memberships_of(&self, names: &[CommonName]) -> Result<BTreeMap<CommonName, Membership>, JournalError> {
-        let select = "
-            SELECT json_extract(users.command, '$.group'), coalesce(json_extract(users.command, '$.metered'), 0)
-            FROM old_certificates JOIN users USING (user_key)
-            WHERE common_name = ?1 AND present = 1";
-        let mut statement = self.connection.prepare_cached(select)?;
-        let mut memberships = BTreeMap::new();
-        for name in names {
-            let found: Option<(Option<String>, bool)> = statement
-                .query_row([name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
-            if let Some((group, is_metered)) = found {
-                memberships.insert(name.clone(), membership(group, is_metered)?);
-            }
-        }
-        Ok(memberships)
+fn names(mut rows: Rows<'_>) -> Result<Vec<CommonName>, JournalError> {
+    let mut names = Vec::new();
+    while let Some(row) = rows.next()? {
+        names.push(parsed(row, "common_name", "a common name")?);
     }
+    Ok(names)
 }
 
 fn grant(row: &Row<'_>) -> Result<OldGrant, JournalError> {

@@ -21,6 +21,7 @@ use super::{
     schema,
     writer::{HELD_WITHIN, Job, Writer},
 };
+use crate::blocking::beside;
 
 /// Writes that may wait for the writer.
 const QUEUE: usize = 1024;
@@ -103,13 +104,8 @@ impl Journal {
         look: impl FnOnce(&Records<'_>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let readers = self.readers.clone();
-        match tokio::task::spawn_blocking(move || readers.read(look)).await {
-            Ok(result) => result,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => Err(JournalError::Closed),
-            },
-        }
+        let read = beside(move || readers.read(look)).await;
+        read.unwrap_or(Err(JournalError::Closed))
     }
 
     /// Counts commits: while the number stays the same, so does the content.

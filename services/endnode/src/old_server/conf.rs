@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use vpnmanager_nats::{commands::Protocol, listeners::Listener};
-use vpnmanager_openvpn_conf::{Directives, Source, protocol_of};
+use vpnmanager_openvpn_conf::{Directives, Source, protocol_of, server_network};
 
 use super::{
     carried::{Fate, fate_of},
@@ -74,13 +74,7 @@ impl OldConf {
 
     /// The networks of its clients.
     pub fn networks(&self) -> Vec<IpNet> {
-        let of_server = || {
-            let [address, mask, ..] = self.directives.arguments("server") else {
-                return None;
-            };
-            Ipv4Net::with_netmask(address.parse().ok()?, mask.parse().ok()?).ok()
-        };
-        let v4 = of_server().map(|network| IpNet::V4(network.trunc()));
+        let v4 = server_network(&self.directives).map(IpNet::V4);
         let v6 = self.directives.argument("server-ipv6");
         let v6 = v6.or_else(|| self.directives.argument("ifconfig-ipv6-pool"));
         let v6 = v6
@@ -112,8 +106,7 @@ impl OldConf {
             Some(Source::Inline(text)) => return OwnRefusals::Block(text),
             Some(Source::File(path)) => self.inside_root(path),
         };
-        let kind = self.directives.arguments("crl-verify").get(1);
-        if kind.is_some_and(|kind| kind == "dir") {
+        if self.directives.is_kind("crl-verify", "dir") {
             OwnRefusals::Folder(path)
         } else {
             OwnRefusals::List(path)

@@ -95,15 +95,13 @@ fn findings(conf: &OldConf, places: &ExternalPlaces, node: &NodeSide) -> Vec<Str
             "add `ccd-exclusive` to {file}: without it everybody with an old certificate gets in"
         ));
     }
-    let is_folder = said.arguments("crl-verify").get(1).is_some_and(|kind| kind == "dir");
-    if !is_folder || !is_at("crl-verify", &places.revoked_dir) {
+    if !said.is_kind("crl-verify", "dir") || !is_at("crl-verify", &places.revoked_dir) {
         findings.push(format!(
             "set `crl-verify {} dir` in {file}: without it revoked certificates of users who have another one get in",
             places.revoked_dir.display()
         ));
     }
-    let is_unix = said.arguments("management").get(1).is_some_and(|kind| kind == "unix");
-    if !is_unix || !is_at("management", &places.control_socket) {
+    if !said.is_kind("management", "unix") || !is_at("management", &places.control_socket) {
         findings.push(format!(
             "set `management {} unix` in {file}: without it the agent can neither end sessions of the old server nor see them",
             places.control_socket.display()

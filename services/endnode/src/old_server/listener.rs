@@ -23,6 +23,7 @@ use super::{
 use crate::{
     allow_list::{AllowList, Reconciled, Told},
     backend::{BackendError, BackendState, CutSessions, Parting, Rest, VpnBackend as _},
+    blocking::beside,
     faults::all_of,
     journal::OldGrant,
     openvpn::OpenVpnBackend,
@@ -201,14 +202,14 @@ impl OldListener {
     /// refused. It looks at each file, and at those of the old server.
     pub async fn compare(&self, grants: Vec<OldGrant>) -> Result<Looked, BackendError> {
         let this = self.clone();
-        let (names, serials) = blocking(move || {
+        let (names, serials) = looked(move || {
             this.follow();
             this.tell_all(&grants)
         })
         .await;
         let differing = self.parts.backend.compare(names).await?;
         let revoked = self.parts.revoked.clone();
-        let revoked_differ = blocking(move || revoked.differs(&serials)).await.map_err(failed)?;
+        let revoked_differ = looked(move || revoked.differs(&serials)).await.map_err(failed)?;
         Ok(Looked {
             differing,
             revoked_differ,
@@ -221,7 +222,7 @@ impl OldListener {
     /// The first failure; those that are not wanted are refused as far as the disk lets.
     pub async fn mend(&self, names: &BTreeSet<CommonName>, grants: Vec<OldGrant>) -> Result<Reconciled, BackendError> {
         let (this, mut names) = (self.clone(), names.clone());
-        let (grants, (mut wanted, serials)) = blocking(move || {
+        let (grants, (mut wanted, serials)) = looked(move || {
             let told = this.tell_all(&grants);
             (grants, told)
         })
@@ -333,14 +334,11 @@ impl OldListener {
 }
 
 /// Beside the tasks of the agent: it may look at many files.
-async fn blocking<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
-    match tokio::task::spawn_blocking(look).await {
-        Ok(looked) => looked,
-        Err(join) => match join.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            // The process stops.
-            Err(_cancelled) => std::future::pending().await,
-        },
+async fn looked<T: Send + 'static>(look: impl FnOnce() -> T + Send + 'static) -> T {
+    match beside(look).await {
+        Some(looked) => looked,
+        // The process stops.
+        None => std::future::pending().await,
     }
 }
 

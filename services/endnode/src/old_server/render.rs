@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     account::AccountName,
-    openvpn::server_conf::{ConfPath, InvalidServerConf, WRITTEN_BY},
+    openvpn::server_conf::{ConfPath, InvalidServerConf, ProcessLines, WRITTEN_BY},
 };
 
 /// Bytes of a line with its end from which on OpenVPN refuses a file.
@@ -216,16 +216,13 @@ fn write_ours(out: &mut String, conf: &OldConf, ours: &Ours) -> fmt::Result {
     let seconds = told.filter(|seconds: &u64| (1..=LONGEST_RENEGOTIATION).contains(seconds));
     writeln!(out, "reneg-sec {}", seconds.unwrap_or(LONGEST_RENEGOTIATION))?;
     writeln!(out, "tran-window 60")?;
-    writeln!(out, "management {} unix", ours.control_socket)?;
-    writeln!(out, "management-client-user {}", ours.control_user)?;
-    writeln!(out, "user {}", ours.user)?;
-    writeln!(out, "group {}", ours.group)?;
-    writeln!(out, "persist-key")?;
-    writeln!(out, "persist-tun")?;
-    // No scripts or programs are run.
-    writeln!(out, "script-security 0")?;
-    writeln!(out, "mute 20")?;
-    writeln!(out, "verb 1")
+    let process = ProcessLines {
+        control_socket: &ours.control_socket,
+        control_user: &ours.control_user,
+        user: &ours.user,
+        group: &ours.group,
+    };
+    process.write(out)
 }
 
 #[cfg(test)]

@@ -303,6 +303,32 @@ impl ServerConf {
         // Their sum is how long a denied client that ignores every message stays connected while no agent cuts it.
         writeln!(out, "reneg-sec 600")?;
         writeln!(out, "tran-window 60")?;
+        let process = ProcessLines {
+            control_socket: &self.control_socket,
+            control_user: &self.control_user,
+            user: &self.user,
+            group: &self.group,
+        };
+        process.write(out)
+    }
+}
+
+/// What the agent says to every OpenVPN that it runs: who may control it, what it may do, what it logs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProcessLines<'a> {
+    /// Its management socket.
+    pub(crate) control_socket: &'a ConfPath,
+    /// The only user whose processes may open the socket: the agent's.
+    pub(crate) control_user: &'a AccountName,
+    /// The account that it runs as once it has started.
+    pub(crate) user: &'a AccountName,
+    /// The group of that.
+    pub(crate) group: &'a AccountName,
+}
+
+impl ProcessLines<'_> {
+    /// Writes them as the last ones of a configuration.
+    pub(crate) fn write(&self, out: &mut String) -> fmt::Result {
         writeln!(out, "management {} unix", self.control_socket)?;
         // OpenVPN opens its socket to every account; this limits it to the agent's, also against root when the agent is not root.
         writeln!(out, "management-client-user {}", self.control_user)?;

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     config::DatabaseConfig,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{actor::Actor, audit_action::AuditAction, shown_time::shown_time},
     schema::{SchemaError, migrate, open_as_owner},
 };
 
@@ -172,7 +172,7 @@ async fn mark(
         sqlx::query::<Postgres>("INSERT INTO audit_log (action, actor, server_id, details) VALUES ($1, $2, $3, $4)");
     let details = format!(
         "{source}, made {} on {} by {}",
-        heading.made_at.format("%Y-%m-%dT%H:%M:%SZ"),
+        shown_time(heading.made_at),
         heading.host,
         heading.version
     );

@@ -15,6 +15,7 @@ use vpnmanager_runtime::secret_file;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
+use super::folder::Folder;
 use super::sealing;
 use crate::backup::{Created, Key, Order, create_backup, keep_newest, name_at, verify};
 use crate::config::{BackupConfig, DatabaseConfig};
@@ -44,16 +45,11 @@ pub struct BackupArgs {
 struct BackupSettings {
     server_id: String,
     database: DatabaseConfig,
-    pki: Dir,
-    bus: Dir,
+    pki: Folder,
+    bus: Folder,
     #[serde(default)]
     backup: BackupConfig,
     log: LogConfig,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Dir {
-    dir: PathBuf,
 }
 
 /// What to do.

@@ -10,6 +10,8 @@ use vpnmanager_nats::security::bus_files::init::BusInit;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::Stop;
 
+use super::folder::Folder;
+
 /// Where streams are kept, below the folder of the bus.
 const STORE: &str = "store";
 
@@ -43,12 +45,7 @@ pub struct BusInitArgs {
 /// The settings that this command reads.
 #[derive(Deserialize, Serialize)]
 struct BusDir {
-    bus: Dir,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Dir {
-    dir: PathBuf,
+    bus: Folder,
 }
 
 /// Makes the files of a new bus. If the folder holds a bus already, keeps its keys and renders its configuration again.

@@ -148,8 +148,8 @@ impl Importing<'_> {
             is_trial: self.is_trial,
         };
         let told = Mutex::new(Instant::now());
-        let listener = |progress: Progress| tell(&name, &told, progress);
-        Ok(import_source(self.db, self.rules, &order, &listener).await?)
+        let on_progress = |progress: Progress| tell(&name, &told, progress);
+        Ok(import_source(self.db, self.rules, &order, &on_progress).await?)
     }
 }
 

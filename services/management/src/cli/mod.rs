@@ -4,6 +4,7 @@ mod audit_archive;
 mod backup;
 mod bus_init;
 mod export;
+mod folder;
 mod import;
 mod migrate;
 mod openapi;

@@ -9,9 +9,11 @@ use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 use vpnmanager_runtime::tls;
 
+use super::folder::Folder;
 use super::sealing;
 use crate::backup::{Destination, Heading, Manifest, restore as restore_backup, verify};
 use crate::config::{BackupConfig, DatabaseConfig};
+use crate::domain::shown_time::shown_time;
 
 /// The flags of `restore`.
 #[derive(Debug, Args)]
@@ -43,13 +45,8 @@ struct CheckSettings {
 struct RestoreSettings {
     server_id: String,
     database: DatabaseConfig,
-    pki: Dir,
-    bus: Dir,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Dir {
-    dir: PathBuf,
+    pki: Folder,
+    bus: Folder,
 }
 
 /// Checks or restores the backup.
@@ -84,7 +81,7 @@ pub(super) fn restore(cli: &Cli<impl Sized>, args: &RestoreArgs) -> Result<(), S
 fn told(heading: &Heading, manifest: &Manifest) -> String {
     format!(
         "  made      {} on {} by {} {}\n  holds     {} users, {} rows, {} files\n",
-        heading.made_at.format("%Y-%m-%dT%H:%M:%SZ"),
+        shown_time(heading.made_at),
         heading.host,
         heading.server_id,
         heading.version,

@@ -97,12 +97,7 @@ fn old_certificates(source: &CommandSource<'_>, node: &NodeId) -> Vec<OldCertifi
         .map(|old| OldCertificate {
             common_name: old.common_name.clone(),
             expires_at: old.expires_at,
-            // The column holds digits only.
-            revoked: old
-                .revoked_serials
-                .iter()
-                .filter_map(|serial| serial.parse().ok())
-                .collect(),
+            revoked: old_certificate::revoked_serials(&old.revoked_serials),
         })
         .collect()
 }

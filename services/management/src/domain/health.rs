@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use vpnmanager_entities::server::NodeState;
 use vpnmanager_nats::heartbeats::{Heartbeat, OpenvpnState};
 
-use crate::config::HealthConfig;
+use crate::{config::HealthConfig, domain::shown_time::shown_time};
 
 /// A heartbeat that is late makes a clock look slow, and never fast: only what all of them show for so long counts as slow.
 const HELD_UP: TimeDelta = TimeDelta::seconds(15);
@@ -122,7 +122,7 @@ pub fn by_age(
         state,
         reason: Some(format!(
             "no heartbeat since {}: see that its agent runs and reaches the bus; the agent's log says why it does not",
-            last_seen.format("%Y-%m-%dT%H:%M:%SZ")
+            shown_time(last_seen)
         )),
     })
 }
@@ -182,7 +182,7 @@ fn certificate_fault(heartbeat: &Heartbeat, now: DateTime<Utc>, within: TimeDelt
     (left < within).then(|| {
         format!(
             "its server certificate {tense} at {}, and {effect}: enrol it again with the keys that it has, and let its OpenVPN start again",
-            end.format("%Y-%m-%dT%H:%M:%SZ")
+            shown_time(end)
         )
     })
 }

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     apply::{commit::IssueOrder, keys::make_keys, projection::remove_profiles, render::Pki},
+    blocking::beside,
     journal::{Journal, JournalError},
     profile_file::store,
 };
@@ -148,7 +149,7 @@ impl Issuer {
     /// Renders off the runtime's threads: base64 and hashes of many profiles.
     async fn render(&self, work: Vec<Work>) -> Vec<Work> {
         let pki = self.pki.clone();
-        let rendered = tokio::task::spawn_blocking(move || {
+        let rendered = beside(move || {
             work.into_iter()
                 .map(|Work { order, items }| {
                     let items = items
@@ -159,16 +160,10 @@ impl Issuer {
                         order,
                     }
                 })
-                .collect()
+                .collect::<Vec<Work>>()
         });
-        match rendered.await {
-            Ok(work) => work,
-            Err(failed) => match failed.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                // The process is stopping: nothing is answered, everything comes again.
-                Err(_cancelled) => Vec::new(),
-            },
-        }
+        // Where the process stops nothing is answered, and everything comes again.
+        rendered.await.unwrap_or_default()
     }
 
     /// Journals what was made, then writes the files.

@@ -140,7 +140,7 @@ fn check_who_gets_in(conf: &Directives, allow_dir: &Path, findings: &mut Vec<Fin
 }
 
 fn check_management(conf: &Directives, socket: &Path, findings: &mut Vec<Finding>) {
-    let is_unix = conf.arguments("management").get(1).is_some_and(|kind| kind == "unix");
+    let is_unix = conf.is_kind("management", "unix");
     match conf.path("management") {
         Some(path) if is_unix && is_same_place(&path, socket) => check_folder(socket, findings),
         Some(_) | None => findings.push(error(format!(

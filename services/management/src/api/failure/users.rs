@@ -8,6 +8,7 @@ use vpnmanager_runtime::log_limit::LogLimit;
 use super::{database, groups::of_own_group, stopping};
 use crate::{
     app::App,
+    domain::shown_time::shown_time,
     ops::{
         devices::{DeviceError, create::CreateDeviceError, limit::BeyondLimit},
         links::{create::CreateLinkError, revoke::RevokeLinkError},
@@ -182,7 +183,7 @@ pub(in crate::api) fn of_fetch_profile(app: &App, error: FetchProfileError) -> A
         )),
         FetchProfileError::Ended { at } => ApiError::conflicting_state(format!(
             "the certificate of the profile ended at {}, and no server accepts it: {REISSUE}",
-            at.format("%Y-%m-%dT%H:%M:%SZ")
+            shown_time(at)
         )),
         FetchProfileError::NodeUnreachable(server) => ApiError::unavailable(format!(
             "server {server}, which stores the profile, cannot be reached: ask again when it is back, or reissue the user once \
@@ -227,7 +228,7 @@ pub(in crate::api) fn of_create_link(app: &App, error: CreateLinkError) -> ApiEr
         ),
         CreateLinkError::Expired { at } => ApiError::conflicting_state(format!(
             "the access of the user ended at {}, and the profile would open nothing: set another `expires_at` first",
-            at.format("%Y-%m-%dT%H:%M:%SZ")
+            shown_time(at)
         )),
         CreateLinkError::NoProfile(error) => of_fetch_profile(app, error),
         CreateLinkError::Database(error) => database(app, error),

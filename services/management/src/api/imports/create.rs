@@ -47,8 +47,8 @@ pub(super) async fn import_source(
         is_trial: upload.is_trial,
     };
     // Whoever waits for the answer hears all at once.
-    let listener = |_: Progress| {};
-    let imported = import(&app.db, &app.config.placement_rules(), &order, &listener).await;
+    let on_progress = |_: Progress| {};
+    let imported = import(&app.db, &app.config.placement_rules(), &order, &on_progress).await;
     let report = imported.map_err(|error| failure::imports::of_import(app, error))?;
     app.wake_publishers();
     Ok(Report::of(report.shortened(MOST_KEPT)))

@@ -17,7 +17,8 @@ use super::users::{Stopping, User, settled};
 use crate::app::App;
 use crate::ops::old_certificates::change::change_old_certificate;
 use crate::ops::old_certificates::list::list_old_certificates;
-use crate::ops::old_certificates::revoke_one::{Named, revoke_old_certificate};
+use crate::ops::old_certificates::locked::Named;
+use crate::ops::old_certificates::revoke_one::revoke_old_certificate;
 use schema::{CommonNameText, OldCertificate, OldCertificateChanges, OldCertificates};
 
 pub(super) struct OldCertificatesApi;

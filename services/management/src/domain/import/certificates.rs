@@ -9,10 +9,8 @@ use vpnmanager_adopt::{
 };
 use vpnmanager_nats::{ids::CommonName, old_certificates::SerialNumber};
 
-use super::{
-    policies::TwoCertificates,
-    words::{shown_name, shown_time},
-};
+use super::{policies::TwoCertificates, words::shown_name};
+use crate::domain::shown_time::shown_time;
 
 /// The most serial numbers of one name that are revoked: each is a file on the node, and a part of each of its commands.
 pub(in crate::domain) const MOST_REVOKED: usize = 256;

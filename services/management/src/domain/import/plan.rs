@@ -24,8 +24,9 @@ use super::{
     outcome::Outcome,
     planned::{Amendment, Planned, Work},
     policies::{Ended, Policies, RefusedNames},
-    words::{shown_name, shown_place, shown_time},
+    words::{shown_name, shown_place},
 };
+use crate::domain::shown_time::shown_time;
 
 /// A source, and where and when it is imported.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,5 @@
-//! How names and times of old servers are repeated to people.
+//! How what old servers say is repeated to people.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use vpnmanager_adopt::found::{FoundClient, Place};
 use vpnmanager_nats::bounded::shortened;
 
@@ -10,11 +9,6 @@ const LONGEST_NAME: usize = 100;
 /// A name of the source, in quotes.
 pub(super) fn shown_name(name: &str) -> String {
     format!("{:?}", shortened(name, LONGEST_NAME))
-}
-
-/// A time.
-pub(super) fn shown_time(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// What the old server gives this client alone, and the fleet does not.
@@ -31,9 +25,6 @@ pub(super) fn kept_at_old_listener(client: &FoundClient) -> Option<String> {
 
 /// Where something stands.
 pub(super) fn shown_place(place: &Place) -> String {
-    let file = shortened(&place.file, LONGEST_NAME);
-    match place.line {
-        Some(line) => format!("{file}:{line}"),
-        None => file,
-    }
+    let (file, line) = (shortened(&place.file, LONGEST_NAME), place.line);
+    Place { file, line }.to_string()
 }

@@ -13,7 +13,7 @@ use super::{
     filed::{Filed, FiledOld},
     sightings::Sightings,
 };
-use crate::domain::import::certificates::MOST_REVOKED;
+use crate::domain::{end_of_access::ends_earlier, import::certificates::MOST_REVOKED};
 
 /// What the fleet was told of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,14 +116,6 @@ pub(super) fn compare(filed: &Filed, revision: Revision, told: &HeldAccess, sigh
     }
     add_old(&mut newer, filed, sightings);
     newer
-}
-
-fn ends_earlier(one: Option<DateTime<Utc>>, other: Option<DateTime<Utc>>) -> bool {
-    match (one, other) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(one), Some(other)) => other < one,
-    }
 }
 
 fn add_old(newer: &mut Newer, filed: &Filed, sightings: &Sightings) {

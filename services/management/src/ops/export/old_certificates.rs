@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use csv::{Terminator, WriterBuilder};
 use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
 use vpnmanager_nats::{
@@ -12,7 +12,7 @@ use vpnmanager_nats::{
 };
 
 use super::files::{ExportError, PAGE};
-use crate::ops::count::count;
+use crate::{domain::shown_time::shown_time, ops::count::count};
 
 const HEADER: [&str; 7] = [
     "username",
@@ -50,15 +50,14 @@ pub(super) async fn write(db: &DatabaseConnection, file: File, node: Option<&Nod
         after = last.id;
         written += page.len();
         for row in &page {
-            let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Secs, true);
             let cells = [
                 row.username.as_ref().map(ToString::to_string).unwrap_or_default(),
                 row.server_id.to_string(),
                 row.common_name.to_string(),
                 row.serial.to_string(),
-                time(row.not_after),
-                row.expires_at.map(time).unwrap_or_default(),
-                row.revoked_at.map(time).unwrap_or_default(),
+                shown_time(row.not_after),
+                row.expires_at.map(shown_time).unwrap_or_default(),
+                row.revoked_at.map(shown_time).unwrap_or_default(),
             ];
             writer.write_record(cells).map_err(std::io::Error::from)?;
         }

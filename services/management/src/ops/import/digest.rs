@@ -6,18 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
 use vpnmanager_adopt::limits::UNREAD_FOLDERS;
 
 /// Files above are not read by an import either.
 const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
-
-/// Of the bytes, lower-case hex.
-pub(super) fn of_bytes(bytes: &[u8]) -> String {
-    HEXLOWER.encode(digest(&SHA256, bytes).as_ref())
-}
 
 /// Of a file, or of the names and contents of all files of a folder in the order of their names, lower-case hex. Links are not followed, and what no import
 /// reads is left out.
@@ -74,6 +69,8 @@ fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use vpnmanager_profile::profile::sha256_hex;
+
     use super::*;
 
     #[test]
@@ -97,6 +94,6 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("users.csv");
         fs::write(&path, "username\nalice\n").expect("written");
-        assert_eq!(of_path(&path).expect("read"), of_bytes(b"username\nalice\n"));
+        assert_eq!(of_path(&path).expect("read"), sha256_hex(b"username\nalice\n"));
     }
 }

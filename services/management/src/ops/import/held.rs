@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Statement};
+use vpnmanager_entities::old_certificate::revoked_serials;
 use vpnmanager_nats::{
     groups::GroupName,
     ids::{CommonName, DEFAULT_POOL, NodeId},
@@ -112,12 +113,7 @@ async fn certificates(
             }),
             serial: row.serial,
             not_after: row.not_after,
-            // The column holds digits only.
-            revoked: row
-                .revoked_serials
-                .iter()
-                .filter_map(|serial| serial.parse().ok())
-                .collect(),
+            revoked: revoked_serials(&row.revoked_serials),
         };
         (row.common_name, held)
     });

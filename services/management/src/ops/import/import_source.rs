@@ -8,7 +8,7 @@ use vpnmanager_entities::server;
 use super::{
     amend, create,
     held::read_held,
-    order::{ImportError, Listener, Order, Step},
+    order::{ImportError, OnProgress, Order, Step},
     record::record,
 };
 use crate::{
@@ -28,10 +28,10 @@ pub async fn import_source(
     db: &DatabaseConnection,
     rules: &PlacementRules,
     order: &Order<'_>,
-    listener: Listener<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<Report, ImportError> {
     let imported = transact(db, |tx| async move {
-        let report = import_within(&tx, rules, order, listener).await?;
+        let report = import_within(&tx, rules, order, on_progress).await?;
         if order.is_trial {
             return Err(RolledBack::Trial(Box::new(report)));
         }
@@ -64,7 +64,7 @@ async fn import_within(
     transaction: &DatabaseTransaction,
     rules: &PlacementRules,
     order: &Order<'_>,
-    listener: Listener<'_>,
+    on_progress: OnProgress<'_>,
 ) -> Result<Report, ImportError> {
     one_import_at_a_time(transaction).await?;
     let fleet = read_fleet_locked(transaction).await?;
@@ -85,7 +85,7 @@ async fn import_within(
     };
     let mut planned = plan(source, order.policies, &held);
     let work = planned.iter().filter(|planned| has_work(planned));
-    let mut step = Step::first(listener, work.count());
+    let mut step = Step::first(on_progress, work.count());
     create::create(transaction, rules, order, &mut planned, &mut step).await?;
     amend::amend(transaction, order, &mut planned, &mut step).await?;
     let about = About {

@@ -35,8 +35,8 @@ pub struct Progress {
     pub total: usize,
 }
 
-/// Who hears how far it is.
-pub type Listener<'a> = &'a (dyn Fn(Progress) + Send + Sync);
+/// Hears how far it is.
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Send + Sync);
 
 /// Why a source was not imported. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -58,17 +58,17 @@ pub enum ImportError {
     Database(#[from] DbErr),
 }
 
-/// How far it is, for who listens.
+/// How far it is, for who wants to hear it.
 pub(super) struct Step<'a> {
-    listener: Listener<'a>,
+    on_progress: OnProgress<'a>,
     progress: Progress,
 }
 
 impl<'a> Step<'a> {
     /// Nothing of so many is done.
-    pub(super) fn first(listener: Listener<'a>, total: usize) -> Self {
+    pub(super) fn first(on_progress: OnProgress<'a>, total: usize) -> Self {
         Self {
-            listener,
+            on_progress,
             progress: Progress { done: 0, total },
         }
     }
@@ -76,6 +76,6 @@ impl<'a> Step<'a> {
     /// So many more are done.
     pub(super) fn done(&mut self, more: usize) {
         self.progress.done += more;
-        (self.listener)(self.progress);
+        (self.on_progress)(self.progress);
     }
 }

@@ -9,10 +9,11 @@ use std::{
 
 use tempfile::{Builder, TempDir};
 use vpnmanager_adopt::{ReadError, found::Found};
+use vpnmanager_profile::profile::sha256_hex;
 
 use super::{
-    digest::{of_bytes, of_path},
-    unpack::{UnpackError, unpack},
+    digest::of_path,
+    unpack::{Tar, UnpackError, unpack},
 };
 
 /// What gzip begins with (RFC 1952), and what a tar has at [`TAR_MAGIC_AT`] (POSIX, pax).
@@ -73,8 +74,8 @@ impl From<UnpackError> for ReadSourceError {
 /// Reads a file or folder; a tar is unpacked first. Blocks.
 pub fn read_path(path: &Path) -> Result<SourceRead, ReadSourceError> {
     let sha256 = of_path(path)?;
-    let found = match is_archive(path)? {
-        Some(is_compressed) => read_archive(File::open(path)?, is_compressed)?,
+    let found = match tar_of(path)? {
+        Some(tar) => read_archive(File::open(path)?, tar)?,
         None => vpnmanager_adopt::read(path)?,
     };
     Ok(SourceRead { found, sha256 })
@@ -83,19 +84,19 @@ pub fn read_path(path: &Path) -> Result<SourceRead, ReadSourceError> {
 /// Reads what somebody sent. Blocks.
 pub fn read_sent(kind: Sent, bytes: &[u8]) -> Result<SourceRead, ReadSourceError> {
     let found = match kind {
-        Sent::Tar => read_archive(bytes, false)?,
-        Sent::CompressedTar => read_archive(bytes, true)?,
+        Sent::Tar => read_archive(bytes, Tar::Plain)?,
+        Sent::CompressedTar => read_archive(bytes, Tar::Gzip)?,
         Sent::Sqlite => read_file("users.sqlite", bytes)?,
         Sent::Csv => read_file("users.csv", bytes)?,
     };
     Ok(SourceRead {
         found,
-        sha256: of_bytes(bytes),
+        sha256: sha256_hex(bytes),
     })
 }
 
-/// Whether the file is a tar, and whether that is compressed.
-fn is_archive(path: &Path) -> io::Result<Option<bool>> {
+/// How it comes; `None`: it is no tar.
+fn tar_of(path: &Path) -> io::Result<Option<Tar>> {
     if path.is_dir() {
         return Ok(None);
     }
@@ -103,17 +104,17 @@ fn is_archive(path: &Path) -> io::Result<Option<bool>> {
     let length = TAR_MAGIC_AT + TAR_MAGIC.len();
     File::open(path)?.take(length as u64).read_to_end(&mut head)?;
     Ok(if head.starts_with(GZIP_MAGIC) {
-        Some(true)
+        Some(Tar::Gzip)
     } else if head.get(TAR_MAGIC_AT..) == Some(TAR_MAGIC) {
-        Some(false)
+        Some(Tar::Plain)
     } else {
         None
     })
 }
 
-fn read_archive(archive: impl Read, is_compressed: bool) -> Result<Found, ReadSourceError> {
+fn read_archive(archive: impl Read, tar: Tar) -> Result<Found, ReadSourceError> {
     let folder = private_folder()?;
-    let mut left_out = unpack(archive, is_compressed, folder.path())?;
+    let mut left_out = unpack(archive, tar, folder.path())?;
     let mut found = vpnmanager_adopt::read(&unwrapped(folder.path())?)?;
     found.remarks.append(&mut left_out);
     Ok(found)
@@ -162,14 +163,14 @@ mod tests {
         tar.extend(TAR_MAGIC);
         for (content, expected) in [
             (b"username\nalice\n".to_vec(), None),
-            (b"\x1f\x8b\x08".to_vec(), Some(true)),
-            (tar, Some(false)),
+            (b"\x1f\x8b\x08".to_vec(), Some(Tar::Gzip)),
+            (tar, Some(Tar::Plain)),
             (Vec::new(), None),
         ] {
             fs::write(&path, content).expect("written");
-            assert_eq!(is_archive(&path).expect("read"), expected);
+            assert_eq!(tar_of(&path).expect("read"), expected);
         }
-        assert_eq!(is_archive(folder.path()).expect("read"), None);
+        assert_eq!(tar_of(folder.path()).expect("read"), None);
     }
 
     #[test]

@@ -63,12 +63,18 @@ impl From<io::Error> for UnpackError {
     }
 }
 
-/// Unpacks a tar, compressed by gzip or not, and says what of it is left out. A link is: what it leads to may be outside.
-pub(super) fn unpack(archive: impl Read, is_compressed: bool, into: &Path) -> Result<Vec<Remark>, UnpackError> {
-    if is_compressed {
-        unpack_tar(MultiGzDecoder::new(archive), into)
-    } else {
-        unpack_tar(archive, into)
+/// How a tar comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tar {
+    Plain,
+    Gzip,
+}
+
+/// Unpacks a tar, and says what of it is left out. A link is: what it leads to may be outside.
+pub(super) fn unpack(archive: impl Read, tar: Tar, into: &Path) -> Result<Vec<Remark>, UnpackError> {
+    match tar {
+        Tar::Plain => unpack_tar(archive, into),
+        Tar::Gzip => unpack_tar(MultiGzDecoder::new(archive), into),
     }
 }
 
@@ -250,9 +256,9 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         encoder.write_all(&plain).expect("compressed");
         let compressed = encoder.finish().expect("compressed");
-        for (bytes, is_compressed) in [(plain, false), (compressed, true)] {
+        for (bytes, tar) in [(plain, Tar::Plain), (compressed, Tar::Gzip)] {
             let folder = tempfile::tempdir().expect("a folder");
-            let remarks = unpack(bytes.as_slice(), is_compressed, folder.path()).expect("unpacked");
+            let remarks = unpack(bytes.as_slice(), tar, folder.path()).expect("unpacked");
             assert_eq!(remarks, []);
             for file in ["pki/index.txt", "ccd/alice"] {
                 assert_eq!(fs::read(folder.path().join(file)).expect(file), b"V");
@@ -264,17 +270,21 @@ mod tests {
     fn what_leads_out_or_is_a_device_is_refused_and_a_link_is_named() {
         for name in ["../evil", "pki/../../evil", "/etc/evil"] {
             let folder = tempfile::tempdir().expect("a folder");
-            let refused = unpack(archive(&[(EntryType::Regular, name)]).as_slice(), false, folder.path());
+            let refused = unpack(
+                archive(&[(EntryType::Regular, name)]).as_slice(),
+                Tar::Plain,
+                folder.path(),
+            );
             assert!(matches!(refused, Err(UnpackError::LeadsOut(_))), "{name}: {refused:?}");
         }
         for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo] {
             let folder = tempfile::tempdir().expect("a folder");
-            let refused = unpack(archive(&[(kind, "dev")]).as_slice(), false, folder.path());
+            let refused = unpack(archive(&[(kind, "dev")]).as_slice(), Tar::Plain, folder.path());
             assert!(matches!(refused, Err(UnpackError::NoFile(_))), "{kind:?}: {refused:?}");
         }
         for kind in [EntryType::Symlink, EntryType::Link] {
             let folder = tempfile::tempdir().expect("a folder");
-            let remarks = unpack(archive(&[(kind, "passwd")]).as_slice(), false, folder.path());
+            let remarks = unpack(archive(&[(kind, "passwd")]).as_slice(), Tar::Plain, folder.path());
             assert_eq!(remarks.expect("unpacked").len(), 1, "{kind:?}");
             assert!(!folder.path().join("passwd").exists());
         }
@@ -284,8 +294,8 @@ mod tests {
     fn what_is_no_archive_is_an_error() {
         let folder = tempfile::tempdir().expect("a folder");
         let text = "x".repeat(2_000);
-        unpack(text.as_bytes(), false, folder.path()).unwrap_err();
-        unpack(text.as_bytes(), true, folder.path()).unwrap_err();
+        unpack(text.as_bytes(), Tar::Plain, folder.path()).unwrap_err();
+        unpack(text.as_bytes(), Tar::Gzip, folder.path()).unwrap_err();
     }
 
     /// An entry of that kind with so many bytes in it, and a file behind it.
@@ -317,20 +327,20 @@ mod tests {
             EntryType::XHeader,
         ] {
             let folder = tempfile::tempdir().expect("a folder");
-            let refused = unpack(with_bytes(kind, 2 * most).as_slice(), false, folder.path());
+            let refused = unpack(with_bytes(kind, 2 * most).as_slice(), Tar::Plain, folder.path());
             assert!(matches!(refused, Err(UnpackError::TooLarge)), "{kind:?}: {refused:?}");
         }
         let folder = tempfile::tempdir().expect("a folder");
         unpack(
             with_bytes(EntryType::Regular, 2 * most).as_slice(),
-            false,
+            Tar::Plain,
             folder.path(),
         )
         .expect("unpacked");
         assert_eq!(fs::read(folder.path().join("small")).expect("read"), b"V");
         let long = with_bytes(EntryType::GNULongName, 2 * LONGEST_PATH);
         let folder = tempfile::tempdir().expect("a folder");
-        let remarks = unpack(long.as_slice(), false, folder.path()).expect("unpacked");
+        let remarks = unpack(long.as_slice(), Tar::Plain, folder.path()).expect("unpacked");
         assert_eq!(remarks.len(), 1, "{remarks:?}");
         assert!(remarks[0].place.file.chars().count() <= LONGEST_SHOWN);
         assert_eq!(fs::read_dir(folder.path()).expect("read").count(), 0);
@@ -342,7 +352,7 @@ mod tests {
         let deep = "a/".repeat(MOST_PARTS + 1);
         let remarks = unpack(
             archive(&[(EntryType::Directory, deep.as_str())]).as_slice(),
-            false,
+            Tar::Plain,
             folder.path(),
         );
         assert_eq!(remarks.expect("unpacked").len(), 1);
@@ -362,7 +372,7 @@ mod tests {
             "pki/issued/alice.crt",
         ];
         let entries = names.map(|name| (EntryType::Regular, name));
-        let remarks = unpack(archive(&entries).as_slice(), false, folder.path());
+        let remarks = unpack(archive(&entries).as_slice(), Tar::Plain, folder.path());
         assert_eq!(remarks.expect("unpacked"), []);
         let there: Vec<&str> = names
             .into_iter()
@@ -375,7 +385,7 @@ mod tests {
     fn a_file_where_a_folder_is_wanted_is_the_fault_of_the_archive() {
         let folder = tempfile::tempdir().expect("a folder");
         let both = archive(&[(EntryType::Regular, "a"), (EntryType::Regular, "a/b")]);
-        let refused = unpack(both.as_slice(), false, folder.path());
+        let refused = unpack(both.as_slice(), Tar::Plain, folder.path());
         assert!(matches!(refused, Err(UnpackError::Io(_))), "{refused:?}");
     }
 }

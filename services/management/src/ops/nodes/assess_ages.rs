@@ -13,6 +13,7 @@ use crate::{
     config::HealthConfig,
     domain::{
         health::{self, Assessment},
+        shown_time::shown_time,
         silence::{CommonSilence, common_silence},
     },
     ops::{
@@ -105,7 +106,7 @@ fn explain(assessment: Assessment, server: &server::Model, now: DateTime<Utc>) -
         return assessment;
     };
     let what = server.over_budget.as_deref().unwrap_or("it sends too much");
-    let until = until.format("%Y-%m-%dT%H:%M:%SZ");
+    let until = shown_time(until);
     Assessment {
         reason: Some(format!("cut off the bus until {until}: {what}")),
         ..assessment

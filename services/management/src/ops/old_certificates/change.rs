@@ -7,11 +7,11 @@ use vpnmanager_nats::username::Username;
 
 use super::{
     OldCertificateError,
-    revoke_one::{Named, locked},
+    locked::{Named, locked},
 };
 use crate::{
     app::App,
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{actor::Actor, audit_action::AuditAction, end_of_access::ends_earlier},
     ops::{
         audit::{self, Entry, old_certificate_snapshot},
         publications::make_due::{Urgency, want_newest},
@@ -55,12 +55,7 @@ pub async fn change_old_certificate(
 
 /// Urgent when it is accepted for a shorter time than before.
 fn urgency(before: &old_certificate::Model, after: &old_certificate::Model) -> Urgency {
-    let ends_earlier = match (before.expires_at, after.expires_at) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(before), Some(after)) => after < before,
-    };
-    if ends_earlier {
+    if ends_earlier(before.expires_at, after.expires_at) {
         Urgency::EndsAccess
     } else {
         Urgency::Ordinary

@@ -3,6 +3,7 @@
 
 pub mod change;
 pub mod list;
+pub mod locked;
 pub(in crate::ops) mod revoke;
 pub mod revoke_one;
 

@@ -1,17 +1,14 @@
 //! Revokes one certificate of an old server: its user has moved to a profile of the fleet, or others may have its key.
 
 use chrono::{SubsecRound, Utc};
-use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QuerySelect,
-};
-use vpnmanager_entities::{old_certificate, user};
-use vpnmanager_nats::{
-    ids::{CommonName, NodeId},
-    username::Username,
-};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel};
+use vpnmanager_entities::user;
+use vpnmanager_nats::username::Username;
 
-use super::OldCertificateError;
+use super::{
+    OldCertificateError,
+    locked::{Named, locked},
+};
 use crate::{
     app::App,
     domain::{actor::Actor, audit_action::AuditAction},
@@ -26,15 +23,6 @@ use crate::{
         },
     },
 };
-
-/// Which certificate of a user.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
-    /// The node that accepts it.
-    pub node: NodeId,
-    /// Its common name.
-    pub common_name: CommonName,
-}
 
 /// Revokes a certificate of a living user for ever, and ends its sessions. Other certificates and the profiles of the user go on. The user stays on the
 /// node.
@@ -63,21 +51,4 @@ pub async fn revoke_old_certificate(
     .await?;
     app.wake_publishers();
     Ok(view)
-}
-
-/// Reads the certificate of a user whose row is locked, and locks it.
-pub(super) async fn locked(
-    transaction: &DatabaseTransaction,
-    user_id: i64,
-    named: &Named,
-) -> Result<old_certificate::Model, OldCertificateError> {
-    let found = old_certificate::Entity::find()
-        .filter(old_certificate::Column::UserId.eq(user_id))
-        .filter(old_certificate::Column::ServerId.eq(named.node.clone()))
-        .filter(old_certificate::Column::CommonName.eq(named.common_name.clone()))
-        .filter(old_certificate::COLUMN.revoked_at.is_null())
-        .lock_exclusive()
-        .one(transaction)
-        .await?;
-    found.ok_or(OldCertificateError::UnknownCertificate)
 }

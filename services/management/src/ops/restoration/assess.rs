@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, Statement};
+use vpnmanager_entities::old_certificate::revoked_serials;
 use vpnmanager_nats::{
     ids::{CommonName, NodeId, Revision, UserKey},
     username::Username,
@@ -151,12 +152,7 @@ impl Rows {
                 node: row.server_id,
                 common_name: row.common_name,
                 expires_at: row.expires_at,
-                // The column holds digits only.
-                revoked: row
-                    .revoked_serials
-                    .iter()
-                    .filter_map(|serial| serial.parse().ok())
-                    .collect(),
+                revoked: revoked_serials(&row.revoked_serials),
             });
         }
         for row in placements.all(db).await? {

@@ -8,6 +8,7 @@ use vpnmanager_nats::{
 };
 
 use super::review::{EndedOldCertificate, EndedUser, OnServer, Review};
+use crate::domain::shown_time::shown_time;
 
 /// The most names in one line.
 const NAMED: usize = 20;
@@ -30,7 +31,7 @@ impl fmt::Display for Review {
             f,
             "Backup {}, made {}, {} users.",
             self.source,
-            self.made_at.format("%Y-%m-%dT%H:%M:%SZ"),
+            shown_time(self.made_at),
             self.users
         )?;
         if self.is_calm() {
@@ -170,9 +171,7 @@ fn told(username: &Username, credentials: &[CommonName]) -> String {
 impl EndedUser {
     fn told(&self) -> String {
         let suspended = self.suspended.then(|| "suspended".to_owned());
-        let ends = self
-            .expires_at
-            .map(|end| format!("until {}", end.format("%Y-%m-%dT%H:%M:%SZ")));
+        let ends = self.expires_at.map(|end| format!("until {}", shown_time(end)));
         let revoked = (!self.revoked.is_empty()).then(|| {
             let names: Vec<&str> = self.revoked.iter().map(CommonName::as_str).collect();
             format!("revoked {}", names.join(" "))
@@ -187,9 +186,7 @@ impl EndedUser {
 impl EndedOldCertificate {
     fn told(&self) -> String {
         let name = format!("old certificate {} of {}", self.common_name, self.server_id);
-        let ends = self
-            .expires_at
-            .map(|end| format!(" until {}", end.format("%Y-%m-%dT%H:%M:%SZ")));
+        let ends = self.expires_at.map(|end| format!(" until {}", shown_time(end)));
         let serials = self.revoked_serials.len();
         match self.revoked {
             true => format!("revoked {name}"),

@@ -5,7 +5,7 @@ use sea_orm::{DbErr, FromQueryResult, Statement};
 use vpnmanager_nats::ids::NodeId;
 
 use super::list_sessions::Missing;
-use crate::app::App;
+use crate::{app::App, domain::shown_time::shown_time};
 
 #[derive(FromQueryResult)]
 struct Unheard {
@@ -44,7 +44,7 @@ fn missing(unheard: Unheard) -> Missing {
     } = unheard;
     let reason = match last_seen {
         _ if is_blind => "its agent watches no OpenVPN server (OPENVPN_MODE is none)".to_owned(),
-        Some(at) => format!("not heard from since {}", at.format("%Y-%m-%dT%H:%M:%SZ")),
+        Some(at) => format!("not heard from since {}", shown_time(at)),
         None => "not heard from yet".to_owned(),
     };
     Missing { node: name, reason }

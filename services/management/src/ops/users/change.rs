@@ -14,6 +14,7 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
+        end_of_access::ends_earlier,
         own_limits::{OwnLimits, OwnLimitsChange},
         own_rules::{OwnGroup, OwnRulesChange, own_rules_of},
     },
@@ -269,11 +270,7 @@ async fn hold_own_group(
 /// counts.
 fn urgency(before: &user::Model, after: &user::Model) -> Urgency {
     let is_suspended = before.active && !after.active;
-    let ends_earlier = match (before.expires_at, after.expires_at) {
-        (_, None) => false,
-        (None, Some(_)) => true,
-        (Some(before), Some(after)) => after < before,
-    };
+    let ends_earlier = ends_earlier(before.expires_at, after.expires_at);
     let is_moved = (&before.group_name, &before.own_group) != (&after.group_name, &after.own_group);
     if is_suspended || ends_earlier || is_moved {
         Urgency::EndsAccess

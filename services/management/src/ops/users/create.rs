@@ -23,6 +23,7 @@ use crate::{
         own_limits::OwnLimits,
         own_rules::OwnGroup,
         placement::{Fleet, Home, Placement, Unplaceable, Wanted, place_new},
+        shown_time::shown_time,
     },
     ops::{
         groups::hold::{hold_groups, hold_own_groups},
@@ -101,7 +102,7 @@ pub enum CreateUserError {
     #[error("the server takes no users")]
     ServerUnavailable,
     /// The node is lost, or not in sync again.
-    #[error("the server {server} is lost since {}", since.format("%Y-%m-%dT%H:%M:%SZ"))]
+    #[error("the server {server} is lost since {}", shown_time(*since))]
     ServerLost {
         /// The node.
         server: NodeId,

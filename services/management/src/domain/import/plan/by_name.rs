@@ -4,14 +4,17 @@ use vpnmanager_adopt::found::FoundUser;
 use vpnmanager_nats::username::Username;
 
 use super::{Decided, Named, Planner, not_let_in};
-use crate::domain::import::{
-    certificates::NewCertificate,
-    held::HeldUser,
-    names::renamed,
-    outcome::Outcome,
-    planned::{Amendment, Newcomer, Work},
-    policies::SameName,
-    words::{kept_at_old_listener, shown_time},
+use crate::domain::{
+    import::{
+        certificates::NewCertificate,
+        held::HeldUser,
+        names::renamed,
+        outcome::Outcome,
+        planned::{Amendment, Newcomer, Work},
+        policies::SameName,
+        words::kept_at_old_listener,
+    },
+    shown_time::shown_time,
 };
 
 impl Planner<'_> {

@@ -7,9 +7,8 @@ use vpnmanager_management::{
     },
     ops::{
         old_certificates::{
-            change::change_old_certificate,
-            list::list_old_certificates,
-            revoke_one::{Named, revoke_old_certificate},
+            change::change_old_certificate, list::list_old_certificates, locked::Named,
+            revoke_one::revoke_old_certificate,
         },
         users::remove::remove_user,
     },
