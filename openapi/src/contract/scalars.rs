@@ -143,7 +143,7 @@ text_scalar! {
     pub struct CsrText {
         format: "pkcs10-pem",
         pattern: "^[ -~\\r\\n]+$",
-        length: 1..=8192,
+        length: 1..=4096,
         example: EXAMPLE_CSR,
         check: |text| match text.is_ascii() {
             true => Ok(()),

@@ -122,8 +122,8 @@ pub struct FoundCertificate {
     pub serial: SerialNumber,
     /// When it ends.
     pub not_after: DateTime<Utc>,
-    /// When it was revoked, if it was.
-    pub revoked_at: Option<DateTime<Utc>>,
+    /// Whether it was revoked.
+    pub is_revoked: bool,
 }
 
 /// What `client-config-dir` says of one client.
@@ -140,8 +140,6 @@ pub struct FoundClient {
 /// A certificate authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundAuthority {
-    /// Its certificate, PEM.
-    pub certificate: String,
     /// Its name, for an operator.
     pub subject: String,
     /// When it ends. A source whose authority has ended is refused before anything is done.

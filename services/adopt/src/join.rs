@@ -71,7 +71,7 @@ mod tests {
             common_name: name.to_owned(),
             serial: "1".parse().expect("a number"),
             not_after: DateTime::UNIX_EPOCH,
-            revoked_at: None,
+            is_revoked: false,
         };
         let place = Place {
             file: "a".to_owned(),

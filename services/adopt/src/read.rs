@@ -209,7 +209,7 @@ impl Reading<'_> {
 
 /// Users of a server without an authority. Their certificates are good for nothing elsewhere.
 fn fingerprinted(conf: &ServerConf) -> Vec<FoundUser> {
-    let names = conf.names_of_fingerprints().unwrap_or_default().into_iter();
+    let names = conf.names_of_fingerprints().into_iter();
     let users = names.map(|name| FoundUser::new(name, Place::file(&conf.file)));
     users.collect()
 }

@@ -3,13 +3,12 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
 use chrono::Utc;
 use ipnet::IpNet;
-use tokio::{net::UnixStream, sync::watch, time::timeout};
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 use vpnmanager_openvpn_conf::is_same_place;
 use vpnmanager_runtime::{error_chain::chain, secret_file};
@@ -24,7 +23,7 @@ use crate::{
     },
     openvpn::{
         OldOpenVpn, OldRun, OpenVpnBackend, OpenVpnTask,
-        process::{Launch, ServerFiles, end_first, may_run},
+        process::{Launch, ServerFiles, end_first},
         room::Room,
         server_conf::{ConfPath, kernel_has_ipv6},
     },
@@ -33,8 +32,6 @@ use crate::{
 
 /// Behind the name of the node in that of its management socket.
 const SUFFIX: &str = ".old";
-/// How long whoever listens at a socket may take to take a connection.
-const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// The old listener, and the task that has to run behind it. `None` where the configuration names none: then nobody gets in by an old certificate
 /// any more. What of it cannot serve is told by its health, and keeps nothing else from running.
@@ -64,7 +61,7 @@ pub(crate) async fn choose_old_listener(
     let unread = revoked.follow().err();
     let socket = config.control_socket(SUFFIX)?;
     let (run, check) = match openvpn.old_server {
-        OldServerMode::Managed => (Some(run(config, dir, (&conf, unread)).await?), None),
+        OldServerMode::Managed => (Some(run(config, dir, (&conf, unread))?), None),
         OldServerMode::External => {
             if let Some(reason) = unread {
                 error!(reason = %reason, "What the old server refuses itself could not be taken over: only what management says is refused");
@@ -115,7 +112,7 @@ pub(crate) async fn choose_old_listener(
 
 /// How the agent runs it. What keeps it from serving is an obstacle to its start, and no error: an OpenVPN of before may run, and its clients must
 /// be cut all the same.
-async fn run(config: &Config, dir: &StateDir, (conf, unread): (&OldConf, Option<String>)) -> anyhow::Result<OldRun> {
+fn run(config: &Config, dir: &StateDir, (conf, unread): (&OldConf, Option<String>)) -> anyhow::Result<OldRun> {
     let openvpn = &config.openvpn;
     let account = Account::look_up(&openvpn.user, &openvpn.group)
         .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
@@ -151,14 +148,6 @@ async fn run(config: &Config, dir: &StateDir, (conf, unread): (&OldConf, Option<
         uid: account.uid(),
         run_dir: socket.parent().unwrap_or(Path::new("/")).to_owned(),
     };
-    // Another one that starts takes its socket from it, and then nobody could cut its clients.
-    if !may_run(&launch) && is_answered(&socket).await {
-        found.push(format!(
-            "an OpenVPN that the agent did not start answers at {}, which is your own old server: stop it, take it out of the start of the machine, \
-             and restart the agent",
-            socket.display()
-        ));
-    }
     for obstacle in &found {
         error!(reason = %obstacle, "The old listener is not started");
     }
@@ -202,12 +191,6 @@ fn forget_blocks(dir: &Path, kept: &[(PathBuf, String)]) {
             }
         }
     }
-}
-
-/// Whether somebody listens at this socket.
-async fn is_answered(socket: &Path) -> bool {
-    let connected = timeout(ANSWERS_WITHIN, UnixStream::connect(socket)).await;
-    connected.is_ok_and(|connected| connected.is_ok())
 }
 
 /// What the node has besides. Where the agent runs no OpenVPN of its own nothing is in the way.
@@ -306,17 +289,6 @@ mod tests {
         }
         assert!(end_own(&dir, Path::new("openvpn")).await, "there is none");
         assert!(!key.exists() && other.exists(), "no secret is left");
-    }
-
-    #[tokio::test]
-    async fn a_socket_is_answered_while_somebody_listens_there() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let socket = folder.path().join("node-1.old.sock");
-        assert!(!is_answered(&socket).await);
-        let listener = tokio::net::UnixListener::bind(&socket).expect("bound");
-        assert!(is_answered(&socket).await);
-        drop(listener);
-        assert!(!is_answered(&socket).await, "what a dead one left is no answer");
     }
 
     #[test]

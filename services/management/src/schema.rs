@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub enum SchemaError {
     /// The role cannot connect.
     #[error("{said} (it is at {place})")]
-    ConnectOwner {
+    Connect {
         /// What may be the cause.
         said: &'static str,
         /// Where PostgreSQL is.
@@ -87,7 +87,7 @@ impl SchemaError {
     /// Whether it may go away by itself.
     pub fn is_worth_another_try(&self) -> bool {
         match self {
-            Self::ConnectOwner { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
+            Self::Connect { .. } | Self::Migrate(_) | Self::Grant { .. } => true,
             Self::NotOwner { .. } | Self::Newer { .. } | Self::Older | Self::Pooler { .. } => false,
         }
     }
@@ -201,7 +201,7 @@ fn reach_of(config: &DatabaseConfig, url: &SecretString) -> Result<Reach, Schema
 fn connecting_failed(config: &DatabaseConfig, source: DbErr, place: &str) -> SchemaError {
     match pooler::advice(&source) {
         Some(advice) => SchemaError::Pooler { advice, source },
-        None => SchemaError::ConnectOwner {
+        None => SchemaError::Connect {
             said: config.connecting_failed(&source),
             place: place.to_owned(),
             source,

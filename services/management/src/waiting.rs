@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use poem::{Endpoint, Request, Response};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::server::Bound;
@@ -31,15 +30,9 @@ pub(crate) async fn until_decided(config: &Config, bound: Bound, waiting: Undeci
     );
     // It answers: a service manager that waits for longer would begin anew.
     service_manager::ready("Waiting for a decision after a restore");
-    let stop = CancellationToken::new();
-    let serving = bound.serve(refusing(waiting.to_string()), stop.clone().cancelled_owned(), GRACE);
-    let looking = async {
-        let decided = wait(config).await;
-        stop.cancel();
-        decided
-    };
-    let (served, decided) = tokio::join!(serving, looking);
-    served?;
+    let mut decided = Ok(());
+    let decision = async { decided = wait(config).await };
+    bound.serve(refusing(waiting.to_string()), decision, GRACE).await?;
     decided
 }
 

@@ -14,6 +14,6 @@ pub use self::{
     place::is_same_place,
     pushed_dns::{dns_domains, dns_servers},
     pushed_routes::{PushedRoutes, Redirected},
-    server_network::server_network,
+    server_network::{masked_network, server_network},
     words::{BadLine, words},
 };

@@ -1,14 +1,13 @@
 //! Where clients send packets of theirs: what the server pushes to them of `route`, `route-ipv6` and `redirect-gateway` ("VPN Network Options" of
 //! openvpn(8)).
 
-use std::net::Ipv4Addr;
+use ipnet::IpNet;
 
-use ipnet::{IpNet, Ipv4Net};
-
-use crate::directives::Directives;
+use crate::{directives::Directives, server_network::masked_network};
 
 /// In place of a mask: that of a single address. As without one.
 const DEFAULT: &str = "default";
+const SINGLE: &str = "255.255.255.255";
 /// In place of a gateway: the one that the client has without the tunnel.
 const PAST_THE_TUNNEL: &str = "net_gateway";
 
@@ -49,12 +48,8 @@ fn route(words: &[String]) -> Option<IpNet> {
     if gateway == Some(PAST_THE_TUNNEL) {
         return None;
     }
-    let mask = match mask.filter(|mask| *mask != DEFAULT) {
-        Some(mask) => mask.parse::<Ipv4Addr>().ok()?,
-        None => Ipv4Addr::BROADCAST,
-    };
-    let net = Ipv4Net::with_netmask(network.parse::<Ipv4Addr>().ok()?, mask).ok()?;
-    Some(IpNet::V4(net.trunc()))
+    let mask = mask.filter(|mask| *mask != DEFAULT).unwrap_or(SINGLE);
+    masked_network(network, mask).map(IpNet::V4)
 }
 
 /// `route-ipv6 network/bits [gateway [metric]]`.

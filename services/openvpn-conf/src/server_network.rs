@@ -1,4 +1,4 @@
-//! The network of a server's clients.
+//! Networks that are written as an address and a mask, such as that of a server's clients.
 
 use std::net::Ipv4Addr;
 
@@ -11,6 +11,11 @@ pub fn server_network(conf: &Directives) -> Option<Ipv4Net> {
     let [address, mask, ..] = conf.arguments("server") else {
         return None;
     };
+    masked_network(address, mask)
+}
+
+/// The network of an address and a mask, whatever host the address is of; `None`: they are none.
+pub fn masked_network(address: &str, mask: &str) -> Option<Ipv4Net> {
     let (address, mask): (Ipv4Addr, Ipv4Addr) = (address.parse().ok()?, mask.parse().ok()?);
     Some(Ipv4Net::with_netmask(address, mask).ok()?.trunc())
 }

@@ -4,7 +4,8 @@
 //! wait, and many callers share a commit. Where more queued up than a batch holds, senders come in turn: who sends one request does not wait
 //! until all of somebody else's thousand are handled.
 
-use std::collections::{HashMap, VecDeque};
+mod turns;
+
 use std::future::Future;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
+
+use turns::{Item, Queue};
 
 use crate::contain::contain;
 use crate::tasks::Tasks;
@@ -38,8 +41,6 @@ pub struct BatchLimits {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the process is stopping, or failed in the middle of it")]
 pub struct Closed;
-
-type Item<Req, Res> = (Req, oneshot::Sender<Res>);
 
 impl Default for BatchLimits {
     fn default() -> Self {
@@ -72,30 +73,26 @@ where
         F: Fn(Vec<Req>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Vec<Res>> + Send + 'static,
     {
-        Self::start_in_turn(tasks, name, limits, |_request| (), handle)
+        Self::start_in_turn(tasks, name, limits, |_request| ((), ()), handle)
     }
 
-    /// The same, but senders come in turn: a batch has one request of each before it has a second one of any. Those of one sender stay in their
-    /// order.
-    pub fn start_in_turn<S, F, Fut>(
+    /// The same, but senders come in turn: a batch has one request of each party before it has a second one of any, and one of each place of a
+    /// party before a second one from any of its places. Those from one place stay in their order.
+    pub fn start_in_turn<P, S, F, Fut>(
         tasks: &Tasks,
         name: &str,
         limits: BatchLimits,
-        sender_of: fn(&Req) -> S,
+        sender_of: fn(&Req) -> (P, S),
         handle: F,
     ) -> Self
     where
+        P: Clone + Eq + Hash + Send + 'static,
         S: Clone + Eq + Hash + Send + 'static,
         F: Fn(Vec<Req>) -> Fut + Clone + Send + Sync + 'static,
         Fut: Future<Output = Vec<Res>> + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(limits.queue.max(1));
-        let queue = Arc::new(Mutex::new(Queue {
-            receiver,
-            sender_of,
-            turns: Turns::default(),
-            most: limits.queue.max(1),
-        }));
+        let queue = Arc::new(Mutex::new(Queue::new(receiver, sender_of, limits.queue.max(1))));
         for number in 0..limits.workers.max(1) {
             let (queue, handle, stop) = (queue.clone(), handle.clone(), tasks.draining());
             let most = limits.batch.max(1);
@@ -125,96 +122,9 @@ where
     }
 }
 
-/// What the workers take batches from.
-struct Queue<Req, Res, S> {
-    receiver: mpsc::Receiver<Item<Req, Res>>,
-    sender_of: fn(&Req) -> S,
-    turns: Turns<S, Item<Req, Res>>,
-    /// The most that wait for their turn.
-    most: usize,
-}
-
-impl<Req, Res, S: Clone + Eq + Hash> Queue<Req, Res, S> {
-    /// Waits for at least one request; `None` when stopped and empty.
-    async fn take(&mut self, most: usize, stop: &CancellationToken) -> Option<Vec<Item<Req, Res>>> {
-        if self.turns.len == 0 {
-            let first = tokio::select! {
-                biased;
-                first = self.receiver.recv() => first,
-                () = stop.cancelled() => {
-                    self.receiver.close();
-                    self.receiver.recv().await
-                }
-            };
-            self.add(first?);
-        }
-        while self.turns.len < self.most
-            && let Ok(item) = self.receiver.try_recv()
-        {
-            self.add(item);
-        }
-        Some(self.turns.next(most))
-    }
-
-    fn add(&mut self, item: Item<Req, Res>) {
-        let sender = (self.sender_of)(&item.0);
-        self.turns.add(sender, item);
-    }
-}
-
-/// Requests of many senders, who come in turn.
-struct Turns<S, T> {
-    /// Those who have some, in the order in which they come; each once.
-    order: VecDeque<S>,
-    waiting: HashMap<S, VecDeque<T>>,
-    /// All of them.
-    len: usize,
-}
-
-impl<S, T> Default for Turns<S, T> {
-    fn default() -> Self {
-        Self {
-            order: VecDeque::new(),
-            waiting: HashMap::new(),
-            len: 0,
-        }
-    }
-}
-
-impl<S: Clone + Eq + Hash, T> Turns<S, T> {
-    fn add(&mut self, sender: S, request: T) {
-        self.len += 1;
-        let waiting = self.waiting.entry(sender.clone()).or_default();
-        if waiting.is_empty() {
-            self.order.push_back(sender);
-        }
-        waiting.push_back(request);
-    }
-
-    /// The next ones.
-    fn next(&mut self, most: usize) -> Vec<T> {
-        let mut taken = Vec::with_capacity(most.min(self.len));
-        while taken.len() < most
-            && let Some(sender) = self.order.pop_front()
-        {
-            let Some(waiting) = self.waiting.get_mut(&sender) else {
-                continue;
-            };
-            taken.extend(waiting.pop_front());
-            if waiting.is_empty() {
-                self.waiting.remove(&sender);
-            } else {
-                self.order.push_back(sender);
-            }
-        }
-        self.len -= taken.len();
-        taken
-    }
-}
-
 /// Holds the queue only while it takes: another worker takes the next batch meanwhile.
-async fn take<Req, Res, S: Clone + Eq + Hash>(
-    queue: &Mutex<Queue<Req, Res, S>>,
+async fn take<Req, Res, P: Clone + Eq + Hash, S: Clone + Eq + Hash>(
+    queue: &Mutex<Queue<Req, Res, P, S>>,
     most: usize,
     stop: &CancellationToken,
 ) -> Option<Vec<Item<Req, Res>>> {
@@ -275,47 +185,6 @@ mod tests {
         let sizes = sizes.lock().unwrap();
         assert_eq!(sizes.iter().sum::<usize>(), 120);
         assert!(sizes.len() < 20 && sizes.iter().all(|size| *size <= 50), "{sizes:?}");
-    }
-
-    #[test]
-    fn senders_come_in_turn_and_what_one_sends_stays_in_order() {
-        let mut turns = Turns::default();
-        for request in ["a1", "a2", "a3", "a4", "b1", "c1", "c2"] {
-            turns.add(&request[..1], request);
-        }
-        assert_eq!(turns.next(4), ["a1", "b1", "c1", "a2"]);
-        turns.add("b", "b2");
-        assert_eq!(turns.next(2), ["c2", "a3"]);
-        assert_eq!(turns.next(9), ["b2", "a4"]);
-        assert_eq!((turns.len, turns.next(1).len()), (0, 0));
-        assert!(
-            turns.waiting.is_empty() && turns.order.is_empty(),
-            "who has sent nothing is forgotten"
-        );
-    }
-
-    #[tokio::test]
-    async fn who_sends_one_request_does_not_wait_for_the_thousand_of_another() {
-        let (sender, receiver) = mpsc::channel::<Item<(char, u32), ()>>(2000);
-        let mut queue = Queue {
-            receiver,
-            sender_of: |request| request.0,
-            turns: Turns::default(),
-            most: 2000,
-        };
-        for request in (0..1000).map(|number| ('a', number)).chain([('b', 0)]) {
-            sender.try_send((request, oneshot::channel().0)).expect("room");
-        }
-        let stop = CancellationToken::new();
-        let mut take = async || {
-            let taken = queue.take(50, &stop).await.expect("requests");
-            taken.into_iter().map(|(request, _)| request).collect::<Vec<_>>()
-        };
-
-        let (first, second) = (take().await, take().await);
-
-        assert_eq!(first[..3], [('a', 0), ('b', 0), ('a', 1)]);
-        assert_eq!((first.len(), second[0], second.len()), (50, ('a', 49), 50));
     }
 
     #[tokio::test]

@@ -135,6 +135,14 @@ impl Drop for NewFile {
     }
 }
 
+/// The name of the file that a hidden file of this name was to become, by [`NewFile`] or [`write()`]; `None`: it is no such file. One that nobody
+/// writes any more was left by a process that was killed.
+pub fn unfinished(hidden: &str) -> Option<&str> {
+    let mut parts = hidden.strip_prefix('.')?.strip_suffix(".tmp")?.rsplitn(3, '.');
+    let (call, process, name) = (parts.next()?, parts.next()?, parts.next()?);
+    (call.parse::<u64>().is_ok() && process.parse::<u32>().is_ok()).then_some(name)
+}
+
 /// Reads a secret and removes one newline at its end, which editors and `echo` leave there.
 pub fn read(path: &Path) -> Result<SecretString, SecretFileError> {
     let text = fs::read_to_string(path).map_err(|source| SecretFileError::Read {
@@ -190,7 +198,7 @@ fn failed_to_write(path: &Path) -> impl FnOnce(io::Error) -> SecretFileError {
     }
 }
 
-/// A hidden name in the same folder, unique to this process and call.
+/// A hidden name in the same folder, unique to this process and call. [`unfinished`] reads it.
 fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     let Some(name) = path.file_name() else {
@@ -267,6 +275,16 @@ mod tests {
 
         NewFile::begin(&path).unwrap().keep(&path).unwrap_err();
         assert_eq!((fs::read_to_string(&path).unwrap().as_str(), names()), ("one, two", 1));
+    }
+
+    #[test]
+    fn a_hidden_name_tells_what_the_file_was_to_become() {
+        let hidden = temporary_beside(Path::new("/backups/one.age")).unwrap();
+        let hidden = hidden.file_name().unwrap().to_str().unwrap();
+        assert_eq!(unfinished(hidden), Some("one.age"));
+        for other in ["one.age.1.2.tmp", ".one.age.tmp", ".one.age.1.x.tmp", ".1.2.tmp"] {
+            assert_eq!(unfinished(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
-use vpnmanager_profile::{parts::CERTIFICATE, pem};
 
-use super::certificate::{BadCertificate, Certificate, blocks, parse};
+use super::certificate::{BadCertificate, Certificate, certificates_in};
 use crate::{error::ReadError, found::FoundAuthority};
 
 /// One authority. Its file may hold several certificates: those of authorities above it, and the one that is to follow it.
@@ -24,16 +23,10 @@ impl Authority {
             file: file.to_owned(),
             source,
         };
-        let ders = blocks(bytes).map_err(bad)?;
-        let certificates: Vec<Certificate> = ders
-            .iter()
-            .map(|der| parse(der))
-            .collect::<Result<_, _>>()
-            .map_err(bad)?;
+        let certificates = certificates_in(bytes).map_err(bad)?;
         let newest = certificates.iter().max_by_key(|certificate| certificate.not_after);
         let newest = newest.ok_or_else(|| bad(BadCertificate::Missing))?;
         let found = FoundAuthority {
-            certificate: ders.iter().map(|der| pem::render(CERTIFICATE, der)).collect(),
             subject: newest.name.clone(),
             not_after: newest.not_after,
             revoked_without_name: Vec::new(),

@@ -75,7 +75,7 @@ pub(crate) fn certificates_in(bytes: &[u8]) -> Result<Vec<Certificate>, BadCerti
 }
 
 /// The same, as they are encoded.
-pub(super) fn blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadCertificate> {
+fn blocks(bytes: &[u8]) -> Result<Vec<Vec<u8>>, BadCertificate> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
     if is_der(bytes) {
         return Ok(vec![bytes.to_vec()]);
@@ -99,7 +99,7 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&SEQUENCE)
 }
 
-pub(super) fn parse(der: &[u8]) -> Result<Certificate, BadCertificate> {
+fn parse(der: &[u8]) -> Result<Certificate, BadCertificate> {
     let (_, read) = X509Certificate::from_der(der).map_err(BadCertificate::Der)?;
     let is_negative = read.raw_serial().first().is_some_and(|byte| byte & 0x80 != 0);
     let serial = serial::from_number(&read.tbs_certificate.serial).filter(|_| !is_negative);

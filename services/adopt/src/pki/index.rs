@@ -21,14 +21,7 @@ pub(super) struct Entry {
     pub(super) common_name: String,
     pub(super) serial: SerialNumber,
     pub(super) not_after: DateTime<Utc>,
-    pub(super) revocation: Option<Revocation>,
-}
-
-/// That it was revoked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Revocation {
-    /// `None`: the index does not say when.
-    pub(super) at: Option<DateTime<Utc>>,
+    pub(super) is_revoked: bool,
 }
 
 /// What an index says. Lines that say nothing are in the remarks.
@@ -63,16 +56,13 @@ impl Index {
 
 fn entry(place: Place, line: &str) -> Result<Entry, &'static str> {
     let fields: Vec<&str> = line.split('\t').collect();
-    let [state, end, revoked, number, _file, subject] = fields.as_slice() else {
+    let [state, end, _revoked, number, _file, subject] = fields.as_slice() else {
         return Err("it has not six fields with tabs between them");
     };
-    let revocation = match *state {
+    let is_revoked = match *state {
         // `E` is a `V` whose end was noticed by `openssl ca -updatedb`.
-        "V" | "E" => None,
-        "R" => Some(Revocation {
-            // A reason may follow.
-            at: revoked.split(',').next().and_then(time),
-        }),
+        "V" | "E" => false,
+        "R" => true,
         _ => return Err("its state is none of V, R and E"),
     };
     Ok(Entry {
@@ -80,7 +70,7 @@ fn entry(place: Place, line: &str) -> Result<Entry, &'static str> {
         common_name: common_name(subject).ok_or("its subject has no common name")?,
         serial: serial::from_hex(number).ok_or("its serial number is no positive number of up to 20 bytes")?,
         not_after: time(end).ok_or("its end is no time")?,
-        revocation,
+        is_revoked,
     })
 }
 

@@ -86,7 +86,7 @@ impl Records {
     }
 
     fn take_revocation(&mut self, entry: &Entry, revocations: &mut Revocations) {
-        let Some(revocation) = entry.revocation else {
+        if !entry.is_revoked {
             if revocations.has(&entry.serial) {
                 let text = format!(
                     "the certificate of `{}` is valid here and revoked elsewhere: it is taken as revoked",
@@ -95,7 +95,7 @@ impl Records {
                 self.remarks.push(entry.place.clone().remark(text));
             }
             return;
-        };
+        }
         if revocations.is_let_in(&entry.serial) {
             let text = format!(
                 "the certificate of `{}` is revoked here, and what the server goes by does not have it: that server still lets it in",
@@ -103,7 +103,7 @@ impl Records {
             );
             self.remarks.push(entry.place.clone().remark(text));
         }
-        revocations.revoke(entry.serial.clone(), revocation.at);
+        revocations.revoke(entry.serial.clone());
     }
 
     /// A script that deletes lines of the index has lists made that lack what was revoked before. The files of that are still where easy-rsa put them.
@@ -113,7 +113,7 @@ impl Records {
                 let text = "the certificate is among those that were revoked, and no list has it: it is taken as revoked, and that server may \
                     still let it in";
                 self.remarks.push(place.remark(text));
-                revocations.revoke(serial, None);
+                revocations.revoke(serial);
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What an authority revoked: its lists (CRL), and the folders of serial numbers that OpenVPN takes in their place.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     path::{Path, PathBuf},
 };
 
@@ -23,8 +23,7 @@ const LABEL: &str = "X509 CRL";
 /// Serial numbers, by what revokes them.
 #[derive(Debug, Default)]
 pub(crate) struct Revocations {
-    /// When; `None`: that is not known.
-    times: BTreeMap<SerialNumber, Option<DateTime<Utc>>>,
+    revoked: BTreeSet<SerialNumber>,
     /// What the server refuses; `None`: its list is not in the source.
     refused: Option<BTreeSet<SerialNumber>>,
     pub(crate) remarks: Vec<Remark>,
@@ -68,16 +67,10 @@ impl Revocations {
                 end.to_rfc3339()
             )));
         }
-        let mut found = BTreeSet::new();
-        for revoked in read.iter_revoked_certificates() {
-            if let Some(number) = serial::from_number(revoked.serial()) {
-                self.revoke(number.clone(), time_of(revoked.revocation_date).ok());
-                found.insert(number);
-            }
-        }
-        if list.is_of_server {
-            self.refused.get_or_insert_default().extend(found);
-        }
+        let numbers = read
+            .iter_revoked_certificates()
+            .filter_map(|revoked| serial::from_number(revoked.serial()));
+        self.add(numbers.collect(), list.is_of_server);
     }
 
     /// The folder of `crl-verify FOLDER dir`: its files are named by the serial numbers that are refused.
@@ -85,25 +78,22 @@ impl Revocations {
         let names = files
             .iter()
             .filter_map(|file| file.file_name()?.to_str()?.parse::<SerialNumber>().ok());
-        let found: BTreeSet<SerialNumber> = names.collect();
-        for number in &found {
-            self.revoke(number.clone(), None);
-        }
-        self.refused.get_or_insert_default().extend(found);
+        self.add(names.collect(), true);
     }
 
-    pub(super) fn revoke(&mut self, number: SerialNumber, at: Option<DateTime<Utc>>) {
-        let known = self.times.entry(number).or_default();
-        *known = known.or(at);
+    fn add(&mut self, numbers: BTreeSet<SerialNumber>, is_of_server: bool) {
+        if is_of_server {
+            self.refused.get_or_insert_default().extend(numbers.iter().cloned());
+        }
+        self.revoked.extend(numbers);
+    }
+
+    pub(super) fn revoke(&mut self, number: SerialNumber) {
+        self.revoked.insert(number);
     }
 
     pub(super) fn has(&self, number: &SerialNumber) -> bool {
-        self.times.contains_key(number)
-    }
-
-    /// When it was revoked, if it was: the beginning of 1970 where nothing says so.
-    pub(super) fn time_of(&self, number: &SerialNumber) -> Option<DateTime<Utc>> {
-        self.times.get(number).map(|at| at.unwrap_or(DateTime::UNIX_EPOCH))
+        self.revoked.contains(number)
     }
 
     /// Whether the server is known to let it in, revoked or not.
@@ -112,7 +102,7 @@ impl Revocations {
     }
 
     pub(super) fn numbers(&self) -> impl Iterator<Item = &SerialNumber> {
-        self.times.keys()
+        self.revoked.iter()
     }
 }
 

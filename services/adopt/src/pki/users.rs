@@ -64,8 +64,8 @@ fn user_of(record: &Record) -> FoundUser {
 }
 
 fn add(user: &mut FoundUser, record: Record, revocations: &Revocations) {
-    let revoked_at = revocations.time_of(&record.serial);
-    user.active |= revoked_at.is_none();
+    let is_revoked = revocations.has(&record.serial);
+    user.active |= !is_revoked;
     user.created_at = match (user.created_at, record.not_before) {
         (Some(known), Some(other)) => Some(known.min(other)),
         (known, other) => known.or(other),
@@ -74,6 +74,6 @@ fn add(user: &mut FoundUser, record: Record, revocations: &Revocations) {
         common_name: record.common_name,
         serial: record.serial,
         not_after: record.not_after,
-        revoked_at,
+        is_revoked,
     });
 }

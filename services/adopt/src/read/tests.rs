@@ -134,13 +134,13 @@ fn now() -> DateTime<Utc> {
 /// Name, whether she is let in, and the serial numbers of her certificates; those that were revoked in brackets.
 fn users(found: &Found) -> Vec<(String, bool, String)> {
     let certificates = |user: &FoundUser| {
-        let certificates = user
-            .certificates
-            .iter()
-            .map(|certificate| match certificate.revoked_at {
-                Some(_) => format!("({})", certificate.serial),
-                None => certificate.serial.to_string(),
-            });
+        let certificates = user.certificates.iter().map(|certificate| {
+            if certificate.is_revoked {
+                format!("({})", certificate.serial)
+            } else {
+                certificate.serial.to_string()
+            }
+        });
         certificates.collect::<Vec<_>>().join(" ")
     };
     let users = found.users.iter();

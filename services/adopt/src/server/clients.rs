@@ -2,12 +2,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::{Ipv4Addr, Ipv6Addr},
+    net::Ipv6Addr,
     path::{Path, PathBuf},
 };
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use vpnmanager_openvpn_conf::Directive;
+use ipnet::{IpNet, Ipv6Net};
+use vpnmanager_openvpn_conf::{Directive, masked_network};
 
 use super::conf::{ServerConf, read_directives};
 use crate::{
@@ -170,8 +170,7 @@ fn take(client: &mut FoundClient, directive: &Directive) -> Result<(), Why> {
 }
 
 fn network(address: &str, mask: &str) -> Option<IpNet> {
-    let (address, mask): (Ipv4Addr, Ipv4Addr) = (address.parse().ok()?, mask.parse().ok()?);
-    Some(IpNet::V4(Ipv4Net::with_netmask(address, mask).ok()?.trunc()))
+    masked_network(address, mask).map(IpNet::V4)
 }
 
 /// A single address needs no length.

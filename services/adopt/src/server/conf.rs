@@ -158,13 +158,13 @@ impl ServerConf {
     }
 
     /// The names that stand above the fingerprints of its clients. A script that works without an authority writes them there.
-    pub(crate) fn names_of_fingerprints(&self) -> Option<Vec<String>> {
-        let Source::Inline(text) = self.directives.source("peer-fingerprint")? else {
-            return Some(Vec::new());
+    pub(crate) fn names_of_fingerprints(&self) -> Vec<String> {
+        let Some(Source::Inline(text)) = self.directives.source("peer-fingerprint") else {
+            return Vec::new();
         };
         let names = text.lines().filter_map(|line| line.trim().strip_prefix('#'));
         let names = names.map(str::trim).filter(|name| !name.is_empty());
-        Some(names.map(str::to_owned).collect())
+        names.map(str::to_owned).collect()
     }
 
     fn named(&self, folder: &Folder, option: &str) -> Result<Option<Named>, ReadError> {

@@ -6,7 +6,7 @@ use super::conf::ServerConf;
 use crate::found::{Place, Remark};
 
 /// Options that are carried over, that every server has in its own way, and that clients do not notice.
-const QUIET: [&str; 74] = [
+const QUIET: [&str; 71] = [
     "auth",
     "auth-nocache",
     "bind",
@@ -23,8 +23,6 @@ const QUIET: [&str; 74] = [
     "daemon",
     "data-ciphers",
     "data-ciphers-fallback",
-    "dev",
-    "dev-type",
     "dh",
     "disable-dco",
     "duplicate-cn",
@@ -59,7 +57,6 @@ const QUIET: [&str; 74] = [
     "ping-timer-rem",
     "port",
     "proto",
-    "push",
     "remote-cert-eku",
     "remote-cert-tls",
     "reneg-sec",

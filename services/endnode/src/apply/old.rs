@@ -21,7 +21,6 @@ use super::{
 use crate::{
     allow_list::Reconciled,
     journal::{JournalError, OldGrant},
-    old_server::OldListener,
     plan::{group_of, old_certificates_of, old_let_in},
 };
 
@@ -53,7 +52,8 @@ impl Applier {
             return Ok(Reconciled::default());
         }
         let turn = inner.turn.lock().await;
-        inner.mend_old(old, &looked.differing, &turn).await
+        let wanted = inner.old_wanted(turn.door, &turn.refused_old()).await?;
+        Ok(old.mend(&looked.differing, wanted).await.map_err(ProjectError::from)?)
     }
 
     /// Refuses at the old listener whom the journal does not let in there, and returns them.
@@ -181,19 +181,8 @@ impl Inner {
             return Ok(Reconciled::default());
         };
         let wanted = self.old_wanted(turn.door, &turn.refused_old()).await?;
-        let looked = old.compare(wanted).await.map_err(ProjectError::from)?;
-        self.mend_old(old, &looked.differing, turn).await
-    }
-
-    async fn mend_old(
-        &self,
-        old: &OldListener,
-        differing: &BTreeSet<CommonName>,
-        turn: &Turn,
-    ) -> Result<Reconciled, ApplyError> {
-        let wanted = self.old_wanted(turn.door, &turn.refused_old()).await?;
-        let changes = old.mend(differing, wanted).await.map_err(ProjectError::from)?;
-        Ok(changes)
+        let looked = old.compare(wanted.clone()).await.map_err(ProjectError::from)?;
+        Ok(old.mend(&looked.differing, wanted).await.map_err(ProjectError::from)?)
     }
 
     /// Every old certificate that may log in.

@@ -183,11 +183,12 @@ impl Server {
         }
     }
 
-    /// Whether no OpenVPN of ours runs. Of an operator's own one that cannot be asked nothing is known.
+    /// Whether no OpenVPN runs here. Of an operator's own one that cannot be asked nothing is known.
     fn has_no_sessions(&self) -> bool {
         self.managed().is_some_and(|managed| {
             let status = managed.process.borrow();
-            status.looked && matches!(status.phase, Phase::Stopped | Phase::Starting | Phase::Failed)
+            let runs = !matches!(status.phase, Phase::Stopped | Phase::Starting | Phase::Failed);
+            status.looked && !status.other_runs && !runs
         })
     }
 
@@ -196,9 +197,13 @@ impl Server {
         let Some(managed) = self.managed() else {
             return self.control.is_untried();
         };
-        let phase = managed.process.borrow().phase;
+        let (phase, other_runs) = {
+            let status = managed.process.borrow();
+            (status.phase, status.other_runs)
+        };
         match phase {
             Phase::Running { since, .. } => self.control.is_untried() || since.elapsed() < JUST_STARTED,
+            Phase::Stopped | Phase::Starting | Phase::Failed if other_runs => self.control.is_untried(),
             // It has no sessions, unless it was not looked for yet.
             Phase::Stopped | Phase::Starting | Phase::Failed => !self.has_no_sessions(),
             Phase::Stopping => false,

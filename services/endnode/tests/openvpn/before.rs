@@ -13,7 +13,10 @@ use vpnmanager_endnode::{
     allow_list::{AllowList, Told},
     backend::{BackendHealth, BackendState, Serving, Session, VpnBackend},
     journal::OldGrant,
-    old_server::{ExternalCheck, OldClients, OldConf, OldListener, OldParts, Ours, OwnRefusals, RevokedFolder, render},
+    old_server::{
+        ExternalCheck, ExternalPlaces, OldClients, OldConf, OldListener, OldParts, Ours, OwnRefusals, RevokedFolder,
+        render,
+    },
     openvpn::{
         OldOpenVpn, OldRun, OpenVpnBackend,
         process::{Launch, ServerFiles},
@@ -87,6 +90,34 @@ impl Before {
         self.dir.join("server.conf")
     }
 
+    /// The operator runs it, with the lines that the agent needs.
+    pub(crate) fn start_operators(&self, fleet: &Fleet) {
+        let places = places(fleet);
+        let lines = format!(
+            "{LINES}client-config-dir {}\nccd-exclusive\ncrl-verify {} dir\nmanagement {} unix\n",
+            places.allow_dir.display(),
+            places.revoked_dir.display(),
+            places.control_socket.display()
+        );
+        fs::write(self.conf(), lines).expect("written");
+        let mut operators = Command::new(&fleet.managed.binary);
+        operators.arg("--config").arg(self.conf()).args(["--daemon", "--cd"]);
+        operators.arg(&self.dir).arg("--log").arg(self.operators_log());
+        operators.arg("--writepid").arg(self.dir.join("operators.pid"));
+        assert!(operators.status().expect("openvpn").success());
+    }
+
+    /// The log of that one.
+    pub(crate) fn operators_log(&self) -> PathBuf {
+        self.dir.join("operators.log")
+    }
+
+    /// Its process id.
+    pub(crate) fn operators_pid(&self) -> u32 {
+        let text = fs::read_to_string(self.dir.join("operators.pid")).expect("read");
+        text.trim().parse().expect("a process id")
+    }
+
     /// A profile of the days of before, for this certificate.
     pub(crate) fn profile(&self, node: &Namespace, credential: &Credential) -> String {
         format!(
@@ -101,6 +132,13 @@ impl Before {
 impl Old {
     /// As the agent runs it.
     pub(crate) async fn managed(fleet: &Fleet, before: &Before) -> Self {
+        let this = Self::wanted(fleet, before).await;
+        this.is(BackendState::Up).await;
+        this
+    }
+
+    /// The same, which may have to wait for its start.
+    pub(crate) async fn wanted(fleet: &Fleet, before: &Before) -> Self {
         let dir = fleet.dir().join("old");
         if !dir.exists() {
             fs::create_dir(&dir).expect("made");
@@ -108,7 +146,7 @@ impl Old {
         let conf = OldConf::read(&before.conf());
         let path = |name: &str| ConfPath::new(&fleet.dir().join(name)).expect("a path");
         let account = Account::look_up("nobody", "nogroup").expect("nobody");
-        let socket = fleet.dir().join("run/node-1.old.sock");
+        let socket = places(fleet).control_socket;
         let ours = Ours {
             ipv6: true,
             allow_dir: path("allow.old"),
@@ -144,7 +182,6 @@ impl Old {
         };
         let this = Self::start(fleet, before, (old, log), None);
         this.listener.backend().set_serving(Serving::Yes).await;
-        this.is(BackendState::Up).await;
         this
     }
 
@@ -236,6 +273,16 @@ impl Old {
     pub(crate) async fn stops(mut self) {
         self.cancel.cancel();
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// What the agent keeps for a server of the operator.
+pub(crate) fn places(fleet: &Fleet) -> ExternalPlaces {
+    let at = |name: &str| fleet.dir().join(name);
+    ExternalPlaces {
+        allow_dir: at("allow.old"),
+        revoked_dir: at("revoked.old"),
+        control_socket: at("run/node-1.old.sock"),
     }
 }
 

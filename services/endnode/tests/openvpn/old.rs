@@ -3,13 +3,12 @@
 use std::{
     fs,
     net::Ipv4Addr,
-    process::Command,
     time::{Duration, SystemTime},
 };
 
 use vpnmanager_endnode::{
     backend::{BackendState, Parting, Serving, VpnBackend},
-    old_server::{ExternalCheck, ExternalPlaces, OldConf},
+    old_server::{ExternalCheck, OldConf},
     openvpn::OldOpenVpn,
     vpn::Vpn,
 };
@@ -17,7 +16,7 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_testbed::{net::Namespace, ping::PingStream, wait, wait::PROMISED_SECOND};
 
 use crate::{
-    before::{Before, LINES, Old, credential_in, is_refused, serial_of, start_client, with_credential},
+    before::{Before, Old, credential_in, is_refused, places, serial_of, start_client, with_credential},
     fleet::{Fleet, TOLD_TO_STOP},
     pki::Credential,
 };
@@ -226,34 +225,19 @@ async fn beside_an_operators_own_the_agent_refuses_and_cuts_once_its_lines_are_t
     };
     let agent = fleet.start().await;
     let before = Before::make(&fleet);
-    let at = |name: &str| fleet.dir().join(name);
-    let places = ExternalPlaces {
-        allow_dir: at("allow.old"),
-        revoked_dir: at("revoked.old"),
-        control_socket: at("run/node-1.old.sock"),
-    };
-    let check = ExternalCheck::new(before.conf(), places.clone());
+    let places = places(&fleet);
+    let socket = places.control_socket.clone();
+    let check = ExternalCheck::new(before.conf(), places);
     let listener = OldConf::read(&before.conf()).listener();
     let external = OldOpenVpn {
         listener,
-        socket: places.control_socket.clone(),
+        socket,
         run: None,
     };
-    let log = at("operators-old.log");
-    let old = Old::start(&fleet, &before, (external, log.clone()), Some(check));
+    let old = Old::start(&fleet, &before, (external, before.operators_log()), Some(check));
     let fault = old.listener.health().await.fault.expect("lines are missing");
     assert!(fault.contains("client-config-dir"), "{fault}");
-    let lines = format!(
-        "{LINES}client-config-dir {}\nccd-exclusive\ncrl-verify {} dir\nmanagement {} unix\n",
-        places.allow_dir.display(),
-        places.revoked_dir.display(),
-        places.control_socket.display()
-    );
-    fs::write(before.conf(), lines).expect("written");
-    let mut operators = Command::new(&fleet.managed.binary);
-    operators.arg("--config").arg(before.conf()).args(["--daemon", "--cd"]);
-    operators.arg(&before.dir).arg("--log").arg(&log);
-    assert!(operators.status().expect("openvpn").success());
+    before.start_operators(&fleet);
     old.is(BackendState::Up).await;
     let is_well = async || old.listener.health().await.fault.is_none();
     wait::until(wait::SOON, "the lines to be found", is_well)
@@ -267,6 +251,45 @@ async fn beside_an_operators_own_the_agent_refuses_and_cuts_once_its_lines_are_t
 
     assert_eq!(cut.count, 1);
     alice.client.exited(wait::SOON).await.expect("the client ends");
+    old.stops().await;
+    fleet.end(agent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_agent_cuts_at_an_operators_own_and_starts_its_own_once_that_has_ended() {
+    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+        return;
+    };
+    let agent = fleet.start().await;
+    let before = Before::make(&fleet);
+    // An earlier agent has made them.
+    for folder in ["run", "allow.old", "revoked.old"] {
+        fs::create_dir_all(fleet.dir().join(folder)).expect("made");
+    }
+    before.start_operators(&fleet);
+    let socket = places(&fleet).control_socket;
+    wait::until(wait::SOON, "the operator's OpenVPN", async || socket.exists())
+        .await
+        .expect("started");
+
+    let old = Old::wanted(&fleet, &before).await;
+
+    let waits = old.is(BackendState::Down).await;
+    assert!(waits.detail.contains("once your own OpenVPN"), "{}", waits.detail);
+    let alice = old.connect(&fleet, &before, "alice").await;
+    old.has_sessions(&[&alice.name]).await;
+    let names = std::slice::from_ref(&alice.name);
+    old.listener.deny(names).await.expect("refused");
+    let cut = old.listener.disconnect(names, Parting::Halt).await.expect("cut");
+    assert_eq!(cut.count, 1);
+    alice.client.exited(wait::SOON).await.expect("the client ends");
+    let operators = before.operators_pid();
+    fleet.node().run(&format!("kill {operators}")).await.expect("kill");
+
+    assert_ne!(old.is(BackendState::Up).await.pid, Some(operators));
+    old.connect(&fleet, &before, "bob").await;
+    old.listener.backend().set_serving(Serving::No).await;
+    old.is(BackendState::Stopped).await;
     old.stops().await;
     fleet.end(agent).await;
 }

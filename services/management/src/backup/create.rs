@@ -11,7 +11,7 @@ use super::{
     catalog::{self, MIGRATIONS, Table},
     dump::{ONE_STATE, UNLIMITED, dump},
     folders::{self, FolderError, FolderFile},
-    manifest::{BUS, FORMAT, HEADING, Heading, Manifest, PKI, SETTINGS},
+    manifest::{BUS, Contents, FORMAT, HEADING, Heading, PKI, SETTINGS},
     pack::{PRIVATE, Packed, Packing},
     seal::Seal,
 };
@@ -51,15 +51,6 @@ impl fmt::Debug for Order {
     }
 }
 
-/// A backup that was made.
-#[derive(Debug)]
-pub struct Created {
-    /// From what.
-    pub heading: Heading,
-    /// What is in it.
-    pub manifest: Manifest,
-}
-
 /// Why there is no backup. No file was made.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -90,7 +81,7 @@ pub enum BackupError {
 }
 
 /// Saves all in one file of mode 0600, which has its name when it is complete.
-pub async fn create_backup(order: Order) -> Result<Created, BackupError> {
+pub async fn create_backup(order: Order) -> Result<Contents, BackupError> {
     folders::check_free(&order.file)?;
     // First what may be wrong at once, and what is small.
     let keys = read_folders(&order)?;
@@ -110,7 +101,7 @@ pub async fn create_backup(order: Order) -> Result<Created, BackupError> {
     };
     let Packed { file, manifest } = packing.finish().await.map_err(failed)?;
     file.keep(&order.file)?;
-    Ok(Created { heading, manifest })
+    Ok(Contents { heading, manifest })
 }
 
 /// The files besides the database, by the names of their entries.

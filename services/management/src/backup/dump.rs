@@ -5,7 +5,7 @@ use sea_orm::sqlx::{self, Postgres, Transaction};
 
 use super::{
     catalog::{Table, identifier},
-    manifest::DATABASE,
+    manifest::part_of_table,
     pack::{PRIVATE, Packing},
 };
 
@@ -50,5 +50,5 @@ pub(super) async fn dump(
 }
 
 fn entry_name(table: &Table, piece: u32) -> String {
-    format!("{DATABASE}/{}/{piece:06}", table.name)
+    format!("{}/{piece:06}", part_of_table(&table.name))
 }

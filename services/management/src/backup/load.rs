@@ -7,7 +7,7 @@ use vpnmanager_migration::{history, lock_statement};
 use super::{
     catalog::{self, MIGRATIONS, Table, identifier},
     dump::UNLIMITED,
-    manifest::{DATABASE, Heading, part_of},
+    manifest::{Heading, part_of, part_of_table},
     unpack::Entry,
 };
 
@@ -124,28 +124,23 @@ fn fits(table: &Table, known: &[Table]) -> bool {
     })
 }
 
-/// The part of a backup that has the rows of a table.
-fn part_name(table: &Table) -> String {
-    format!("{DATABASE}/{}", table.name)
-}
-
-/// Writes the rows, and gives back the entries that hold none as they come.
+/// Writes the rows, and gives back the entries that hold none.
 pub(super) async fn load(
     db: &mut Transaction<'_, Postgres>,
     heading: &Heading,
     entries: &mut Receiver<Entry>,
-    mut other: impl FnMut(Entry) -> Result<(), LoadError>,
-) -> Result<(), LoadError> {
+) -> Result<Vec<Entry>, LoadError> {
+    let mut others = Vec::new();
     let mut next = entries.recv().await;
     while let Some(entry) = next {
         let (part, is_rows) = part_of(&entry.name);
         if !is_rows {
-            other(entry)?;
+            others.push(entry);
             next = entries.recv().await;
             continue;
         }
         let part = part.to_owned();
-        let table = heading.tables.iter().find(|table| part_name(table) == part);
+        let table = heading.tables.iter().find(|table| part_of_table(&table.name) == part);
         let table = table.ok_or_else(|| LoadError::Table { table: part.clone() })?;
         let doing = || format!("writing the rows of {}", table.name);
         let statement = format!("COPY {} ({}) FROM STDIN", identifier(&table.name), table.columns_sql());
@@ -161,7 +156,7 @@ pub(super) async fn load(
         };
         rows.finish().await.map_err(failed(doing()))?;
     }
-    Ok(())
+    Ok(others)
 }
 
 /// Brings what was loaded to the schema of this release.

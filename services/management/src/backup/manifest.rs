@@ -13,7 +13,7 @@ pub(super) const HEADING: &str = "heading.json";
 /// The last entry: what must be in it.
 pub(super) const MANIFEST: &str = "manifest.json";
 /// The entries with rows: `database/<table>/<number>`.
-pub(super) const DATABASE: &str = "database";
+const DATABASE: &str = "database";
 /// The entries with the files of the certificate authority.
 pub(super) const PKI: &str = "pki";
 /// The entries with the files of the bus.
@@ -44,6 +44,15 @@ pub struct Heading {
 #[derive(Deserialize)]
 pub(super) struct Format {
     pub(super) format: u32,
+}
+
+/// What is in a backup.
+#[derive(Debug)]
+pub struct Contents {
+    /// From what it was made.
+    pub heading: Heading,
+    /// All that is in it.
+    pub manifest: Manifest,
 }
 
 /// What must be in a backup.
@@ -77,7 +86,7 @@ impl Manifest {
     /// Rows of one table.
     #[must_use]
     pub fn rows_of(&self, table: &str) -> u64 {
-        let name = format!("{DATABASE}/{table}");
+        let name = part_of_table(table);
         let found = self.parts.iter().find(|part| part.name == name);
         found.and_then(|part| part.rows).unwrap_or_default()
     }
@@ -87,6 +96,11 @@ impl Manifest {
     pub fn files(&self) -> usize {
         self.parts.iter().filter(|part| part.rows.is_none()).count()
     }
+}
+
+/// The part that has the rows of a table.
+pub(super) fn part_of_table(table: &str) -> String {
+    format!("{DATABASE}/{table}")
 }
 
 /// The part that an entry belongs to, and whether it holds rows.

@@ -20,12 +20,12 @@ mod seal;
 mod unpack;
 mod verify;
 
-pub use create::{BackupError, Created, Order, create_backup};
+pub use create::{BackupError, Order, create_backup};
 pub use folders::FolderError;
 pub use load::LoadError;
-pub use manifest::{FORMAT, Heading, Manifest, Part};
+pub use manifest::{Contents, FORMAT, Heading, Manifest, Part};
 pub use read_error::ReadError;
-pub use restore::{Destination, RestoreError, Restored, restore};
+pub use restore::{Destination, RestoreError, restore};
 pub use rotation::{RotationError, keep_newest, name_at};
 pub use seal::{Key, KeyError, Seal};
-pub use verify::{Contents, verify};
+pub use verify::verify;

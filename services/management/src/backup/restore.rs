@@ -7,21 +7,18 @@ use std::{
 };
 
 use sea_orm::sqlx::{self, Connection as _, PgConnection, Postgres, Transaction};
-use tokio::{
-    sync::mpsc::{self, Sender},
-    task::spawn_blocking,
-};
+use tokio::{sync::mpsc, task::spawn_blocking};
 
 use super::{
     folders::{self, FolderError},
     load::{self, LoadError, check_schema, complete, prepare},
-    manifest::{BUS, Heading, Manifest, PKI, SETTINGS},
+    manifest::{BUS, Contents, Heading, PKI, SETTINGS},
     pack::PRIVATE,
     placed::Placed,
     read_error::ReadError,
     seal::Key,
-    unpack::{Entry, Take, unpack},
-    verify::{Contents, verify},
+    unpack::{Entry, unpack},
+    verify::verify,
 };
 use crate::{
     config::DatabaseConfig,
@@ -45,15 +42,6 @@ pub struct Destination {
     pub settings: Option<PathBuf>,
     /// SERVER_ID, for the audit trail.
     pub server_id: String,
-}
-
-/// A backup that was restored.
-#[derive(Debug)]
-pub struct Restored {
-    /// From what it was made.
-    pub heading: Heading,
-    /// What was in it.
-    pub manifest: Manifest,
 }
 
 /// Why a backup was not restored. Nothing was changed, but for [`RestoreError::Rights`].
@@ -90,15 +78,15 @@ pub enum RestoreError {
 
 /// Restores a backup. Before anything is changed, the whole file is read and compared with its manifest. The database is marked: management waits
 /// until somebody has decided what holds of what the fleet was told since the backup was made.
-pub async fn restore(file: &Path, key: Key, to: &Destination) -> Result<Restored, RestoreError> {
+pub async fn restore(file: &Path, key: Key, to: &Destination) -> Result<Contents, RestoreError> {
     let key = Arc::new(key);
-    let Contents { heading, manifest } = check(file, &key, to).await?;
+    let contents = check(file, &key, to).await?;
     let mut database = open_as_owner(&to.database).await?;
-    write_all(&mut database, file, key, to, &heading).await?;
+    write_all(&mut database, file, key, to, &contents.heading).await?;
     // Whatever comes of it, the server ends the connection.
     let _closed = database.close().await;
     migrate(&to.database).await.map_err(RestoreError::Rights)?;
-    Ok(Restored { heading, manifest })
+    Ok(contents)
 }
 
 /// Looks at all that can be wrong before something is changed.
@@ -127,19 +115,15 @@ async fn write_all(
     prepare(&mut transaction, heading).await?;
     let (forward, mut entries) = mpsc::channel(ROOM);
     let path = file.to_owned();
-    let reading = spawn_blocking(move || unpack(&path, &key, &mut Forward(forward)));
-    let mut files = Vec::new();
-    let loaded = load::load(&mut transaction, heading, &mut entries, |entry| {
-        files.push(entry);
-        Ok(())
-    });
-    let loaded = loaded.await;
+    let take = move |entry: Entry| forward.blocking_send(entry).map_err(|_gone| Stopped::Gone);
+    let reading = spawn_blocking(move || unpack(&path, &key, take));
+    let loaded = load::load(&mut transaction, heading, &mut entries).await;
     // The other end notices that nobody takes what it reads.
     drop(entries);
     let read = reading
         .await
         .map_err(|error| RestoreError::Ended(io::Error::other(error)))?;
-    loaded?;
+    let files = loaded?;
     match read {
         Ok(_verified) => {}
         Err(Stopped::Read(error)) => return Err(error.into()),
@@ -212,20 +196,5 @@ enum Stopped {
 impl From<ReadError> for Stopped {
     fn from(error: ReadError) -> Self {
         Self::Read(error)
-    }
-}
-
-/// Hands entries on to where the database is filled.
-struct Forward(Sender<Entry>);
-
-impl Take for Forward {
-    type Error = Stopped;
-
-    fn heading(&mut self, _heading: &Heading) -> Result<(), Stopped> {
-        Ok(())
-    }
-
-    fn entry(&mut self, entry: Entry) -> Result<(), Stopped> {
-        self.0.blocking_send(entry).map_err(|_gone| Stopped::Gone)
     }
 }

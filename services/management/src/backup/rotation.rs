@@ -8,13 +8,12 @@ use std::{
 };
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use vpnmanager_secret_file::unfinished;
 
 /// What the name of a backup in such a folder is made of.
 const BEFORE: &str = "vpnmanager-";
 const AFTER: &str = ".age";
 const TIME: &str = "%Y%m%dT%H%M%SZ";
-/// What a backup is called until it is complete: a dot before its name, and this after it.
-const UNFINISHED: &str = ".tmp";
 /// Nobody writes a backup any more that was not written to for so long: whoever did was killed.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -70,7 +69,7 @@ pub fn keep_newest(newest: &Path, most: usize) -> Result<Vec<PathBuf>, RotationE
         match time_of(name) {
             Some(time) if time < made => backups.push((time, entry.path())),
             Some(_) => {}
-            None if is_unfinished(name) && is_abandoned(&entry) => gone.push(entry.path()),
+            None if unfinished(name).and_then(time_of).is_some() && is_abandoned(&entry) => gone.push(entry.path()),
             None => {}
         }
     }
@@ -96,14 +95,6 @@ fn delete(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>, RotationError> {
 /// A link is none.
 fn is_file(entry: &DirEntry) -> bool {
     entry.file_type().is_ok_and(|kind| kind.is_file())
-}
-
-fn is_unfinished(name: &str) -> bool {
-    let whole = name.strip_prefix('.').and_then(|name| name.strip_suffix(UNFINISHED));
-    let end = whole.and_then(|whole| whole.find(AFTER).map(|at| whole.split_at(at + AFTER.len())));
-    end.is_some_and(|(name, number)| {
-        time_of(name).is_some() && number.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit())
-    })
 }
 
 fn is_abandoned(entry: &DirEntry) -> bool {

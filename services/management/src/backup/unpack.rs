@@ -2,7 +2,6 @@
 
 use std::{
     cell::Cell,
-    fmt::Display,
     io::{self, Read},
     path::Path,
     rc::Rc,
@@ -12,7 +11,7 @@ use flate2::read::GzDecoder;
 
 use super::{
     counter::Counter,
-    manifest::{FORMAT, Format, HEADING, Heading, MANIFEST, Manifest},
+    manifest::{Contents, FORMAT, Format, HEADING, Heading, MANIFEST, Manifest},
     read_error::ReadError,
     seal::Key,
 };
@@ -30,21 +29,13 @@ pub(super) struct Entry {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What takes the entries as they are read.
-pub(super) trait Take {
-    /// Why one is not taken.
-    type Error: From<ReadError>;
-
-    /// Before all entries.
-    fn heading(&mut self, heading: &Heading) -> Result<(), Self::Error>;
-
-    /// The next one.
-    fn entry(&mut self, entry: Entry) -> Result<(), Self::Error>;
-}
-
-/// Reads the whole file. Every byte of it was checked, and all that its manifest names was there, when this returns. What was taken before an error
-/// must be thrown away.
-pub(super) fn unpack<T: Take>(path: &Path, key: &Key, take: &mut T) -> Result<(Heading, Manifest), T::Error> {
+/// Reads the whole file, and has the entries between heading and manifest taken as they come. Every byte of it was checked, and all that its manifest
+/// names was there, when this returns. What was taken before an error must be thrown away.
+pub(super) fn unpack<E: From<ReadError>>(
+    path: &Path,
+    key: &Key,
+    mut take: impl FnMut(Entry) -> Result<(), E>,
+) -> Result<Contents, E> {
     let failed = Rc::new(Cell::new(false));
     let watched = Watched {
         inner: key.open(path)?,
@@ -62,15 +53,9 @@ pub(super) fn unpack<T: Take>(path: &Path, key: &Key, take: &mut T) -> Result<(H
     let mut counter = Counter::default();
     let (mut heading, mut manifest) = (None, None);
     for entry in archive.entries().map_err(unreadable)? {
-        let Entry { name, mode, bytes } =
-            read_entry(entry.map_err(unreadable)?, path).map_err(|error| match error {
-                Unfit::Read(source) => unreadable(source),
-                Unfit::Entry(error) => error,
-            })?;
+        let Entry { name, mode, bytes } = read_entry(entry.map_err(unreadable)?, path, unreadable)?;
         if heading.is_none() {
-            let found = read_heading(&name, &bytes, path)?;
-            take.heading(&found)?;
-            heading = Some(found);
+            heading = Some(read_heading(&name, &bytes, path)?);
             continue;
         }
         if manifest.is_some() {
@@ -81,7 +66,7 @@ pub(super) fn unpack<T: Take>(path: &Path, key: &Key, take: &mut T) -> Result<(H
             continue;
         }
         counter.count(&name, &bytes);
-        take.entry(Entry { name, mode, bytes })?;
+        take(Entry { name, mode, bytes })?;
     }
     // The codes over the last bytes are checked when they are read.
     let mut packed = archive.into_inner();
@@ -90,7 +75,7 @@ pub(super) fn unpack<T: Take>(path: &Path, key: &Key, take: &mut T) -> Result<(H
     let heading = heading.ok_or_else(|| ReadError::NotOurs { path: path.to_owned() })?;
     let manifest: Manifest = manifest.ok_or_else(|| ReadError::differs(path, "it has none"))?;
     compare(&manifest, counter, path)?;
-    Ok((heading, manifest))
+    Ok(Contents { heading, manifest })
 }
 
 fn read_heading(name: &str, bytes: &[u8], path: &Path) -> Result<Heading, ReadError> {
@@ -112,32 +97,24 @@ fn parse<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
-enum Unfit {
-    Read(io::Error),
-    Entry(ReadError),
-}
-
-impl From<io::Error> for Unfit {
-    fn from(error: io::Error) -> Self {
-        Self::Read(error)
-    }
-}
-
-fn read_entry(mut entry: tar::Entry<'_, impl Read>, path: &Path) -> Result<Entry, Unfit> {
-    let refuse = |name: &dyn Display, why: &str| Unfit::Entry(ReadError::differs(path, format!("{name} {why}")));
+fn read_entry(
+    mut entry: tar::Entry<'_, impl Read>,
+    path: &Path,
+    unreadable: impl Fn(io::Error) -> ReadError,
+) -> Result<Entry, ReadError> {
     let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
     if !is_plain(&name) {
-        return Err(refuse(&format!("{name:?}"), "is no name of an entry"));
+        return Err(ReadError::differs(path, format!("{name:?} is no name of an entry")));
     }
     if !entry.header().entry_type().is_file() {
-        return Err(refuse(&name, "is no file"));
+        return Err(ReadError::differs(path, format!("{name} is no file")));
     }
     if entry.size() > LARGEST_ENTRY {
-        return Err(refuse(&name, "is larger than any entry"));
+        return Err(ReadError::differs(path, format!("{name} is larger than any entry")));
     }
-    let mode = entry.header().mode()?;
+    let mode = entry.header().mode().map_err(&unreadable)?;
     let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or_default());
-    entry.read_to_end(&mut bytes)?;
+    entry.read_to_end(&mut bytes).map_err(&unreadable)?;
     Ok(Entry { name, mode, bytes })
 }
 

@@ -52,6 +52,16 @@ impl Site {
         file.keep(&self.path()).expect("kept");
     }
 
+    /// A backup of several chunks of age, byte by byte.
+    async fn packed_large(&self) -> Vec<u8> {
+        // Random, so that it stays large when it is packed.
+        let mut large = vec![0_u8; 200_000];
+        aws_lc_rs::rand::fill(&mut large).expect("random");
+        self.pack(self.seal(), &heading(), &[ROWS, ("pki/ca.key", &large[..])])
+            .await;
+        fs::read(self.path()).expect("read")
+    }
+
     /// What another program of age made of these bytes.
     fn write_foreign(&self, bytes: &[u8]) {
         let mut sealed = self.seal().wrap(Vec::new()).expect("begun");
@@ -108,12 +118,7 @@ async fn another_secret_key_does_not_open_it() {
 #[tokio::test]
 async fn a_flipped_bit_is_found_wherever_it_is() {
     let site = Site::new();
-    // Random, so that it stays large when it is packed: several chunks of age.
-    let mut large = vec![0_u8; 200_000];
-    aws_lc_rs::rand::fill(&mut large).expect("random");
-    site.pack(site.seal(), &heading(), &[ROWS, ("pki/ca.key", &large[..])])
-        .await;
-    let sound = fs::read(site.path()).expect("read");
+    let sound = site.packed_large().await;
     let step = sound.len() / 40;
     for at in (0..sound.len()).step_by(step).chain([sound.len() - 1]) {
         let mut flipped = sound.clone();
@@ -132,20 +137,14 @@ async fn a_flipped_bit_is_found_wherever_it_is() {
 #[tokio::test]
 async fn a_file_that_was_cut_off_is_found_wherever_it_ends() {
     let site = Site::new();
-    let mut large = vec![0_u8; 200_000];
-    aws_lc_rs::rand::fill(&mut large).expect("random");
-    site.pack(site.seal(), &heading(), &[ROWS, ("pki/ca.key", &large[..])])
-        .await;
-    let sound = fs::read(site.path()).expect("read");
+    let sound = site.packed_large().await;
     // At the end of a chunk of age, too: 64 KiB and 16 bytes.
     for end in [0, 10, 100, 300, 65_552 + 200, sound.len() / 2, sound.len() - 1] {
         fs::write(site.path(), &sound[..end]).expect("written");
         verify(&site.path(), &site.key()).expect_err("refused");
     }
-    let error = {
-        fs::write(site.path(), &sound[..sound.len() - 1]).expect("written");
-        site.error(&site.key())
-    };
+    // The last one that was written.
+    let error = site.error(&site.key());
     assert!(matches!(error, ReadError::Damaged { .. }), "{error}");
 }
 

@@ -17,7 +17,7 @@ use vpnmanager_runtime::tls;
 
 use super::folder::Folder;
 use super::sealing;
-use crate::backup::{Created, Key, Order, create_backup, keep_newest, name_at, verify};
+use crate::backup::{Key, Manifest, Order, create_backup, keep_newest, name_at, verify};
 use crate::config::{BackupConfig, DatabaseConfig};
 
 /// The flags of `backup`.
@@ -69,7 +69,7 @@ pub(super) fn backup(cli: &Cli<impl Sized>, args: &BackupArgs) -> Result<(), Sto
     let _log = telemetry::init(&config.log, "backup")?;
     let seal = sealing::seal(cli, config.backup, &args.recipient)?;
     let key = match &args.identity {
-        Some(_) => Some(sealing::key(cli, BackupConfig::default(), args.identity.as_deref())?),
+        Some(path) => Some(sealing::identities(path)?),
         None => seal.key(),
     };
     let order = Order {
@@ -122,11 +122,10 @@ async fn run(task: Task) -> anyhow::Result<String> {
         Some(most) => keep_newest(&file, most).context("the backup was made, and old ones are still there")?,
         None => Vec::new(),
     };
-    Ok(report(&file, &created, is_verified, &deleted))
+    Ok(report(&file, &created.manifest, is_verified, &deleted))
 }
 
-fn report(file: &Path, created: &Created, is_verified: bool, deleted: &[PathBuf]) -> String {
-    let manifest = &created.manifest;
+fn report(file: &Path, manifest: &Manifest, is_verified: bool, deleted: &[PathBuf]) -> String {
     let mut text = format!(
         "{}: {} users, {} rows, {} files{}\n",
         file.display(),

@@ -11,7 +11,7 @@ use vpnmanager_runtime::tls;
 
 use super::folder::Folder;
 use super::sealing;
-use crate::backup::{Destination, Heading, Manifest, restore as restore_backup, verify};
+use crate::backup::{Contents, Destination, restore as restore_backup, verify};
 use crate::config::{BackupConfig, DatabaseConfig};
 use crate::domain::shown_time::shown_time;
 
@@ -57,7 +57,7 @@ pub(super) fn restore(cli: &Cli<impl Sized>, args: &RestoreArgs) -> Result<(), S
     let key = sealing::key(cli, config.backup, args.identity.as_deref())?;
     if args.check {
         let contents = verify(&args.from, &key).map_err(anyhow::Error::from)?;
-        let told = told(&contents.heading, &contents.manifest);
+        let told = told(&contents);
         return Err(Stop::Done(format!("{}: sound\n{told}", args.from.display())));
     }
     let config: RestoreSettings = cli.load()?;
@@ -70,7 +70,7 @@ pub(super) fn restore(cli: &Cli<impl Sized>, args: &RestoreArgs) -> Result<(), S
         server_id: config.server_id,
     };
     let restored = process::block_on(restore_backup(&args.from, key, &to))?.map_err(anyhow::Error::from)?;
-    let told = told(&restored.heading, &restored.manifest);
+    let told = told(&restored);
     Err(Stop::Done(format!(
         "{}: restored\n{told}{}",
         args.from.display(),
@@ -78,7 +78,7 @@ pub(super) fn restore(cli: &Cli<impl Sized>, args: &RestoreArgs) -> Result<(), S
     )))
 }
 
-fn told(heading: &Heading, manifest: &Manifest) -> String {
+fn told(Contents { heading, manifest }: &Contents) -> String {
     format!(
         "  made      {} on {} by {} {}\n  holds     {} users, {} rows, {} files\n",
         shown_time(heading.made_at),

@@ -58,13 +58,9 @@ async fn run(config: &RestorationSettings, keep: Keep, without_silent: bool) -> 
         found,
         assessment,
     } = gathered;
-    let hidden = keep.is_fleet() && !found.sightings.same_store && !found.why_silent.is_empty();
-    if hidden && !without_silent {
-        let silent: Vec<String> = found
-            .why_silent
-            .iter()
-            .map(|(node, why)| format!("{node}: {why}"))
-            .collect();
+    if keep.is_fleet() && !found.sightings.is_whole() && !without_silent {
+        let silent = found.sightings.silent.iter();
+        let silent: Vec<String> = silent.map(|(node, why)| format!("{node}: {why}")).collect();
         bail!(
             "servers do not tell what they hold ({}): start them and try again, or go on with --without-silent-servers",
             silent.join(", ")

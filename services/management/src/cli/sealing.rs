@@ -23,9 +23,14 @@ pub(super) fn seal(cli: &Cli<impl Sized>, config: BackupConfig, recipients: &[St
 /// The secret keys of the file that is given, else the passphrase.
 pub(super) fn key(cli: &Cli<impl Sized>, config: BackupConfig, identity: Option<&Path>) -> Result<Key, Stop> {
     match identity {
-        Some(path) => Key::from_file(path).map_err(usage),
+        Some(path) => identities(path),
         None => Key::passphrase(config.passphrase.ok_or_else(|| cli.missing(PASSPHRASE))?).map_err(usage),
     }
+}
+
+/// The secret keys of a file.
+pub(super) fn identities(path: &Path) -> Result<Key, Stop> {
+    Key::from_file(path).map_err(usage)
 }
 
 fn usage(error: KeyError) -> Stop {

@@ -1,5 +1,6 @@
 //! Packages of the agent, as management hands them out to machines that become nodes.
 
+use std::cmp::Reverse;
 use std::fmt;
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ const PACKAGE: &str = "vpnmanager-endnode";
 const EXTENSION: &str = ".deb";
 
 /// A package of this release. A name from outside becomes one before it is part of a path, so it can lead nowhere else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AgentPackage {
     /// The kind of machine that it is for.
     pub architecture: Architecture,
@@ -76,17 +77,9 @@ impl FromStr for AgentPackage {
 /// The newest of each architecture.
 #[must_use]
 pub fn newest(packages: impl IntoIterator<Item = AgentPackage>) -> Vec<AgentPackage> {
-    let mut newest: Vec<AgentPackage> = Vec::new();
-    for package in packages {
-        match newest
-            .iter_mut()
-            .find(|known| known.architecture == package.architecture)
-        {
-            Some(known) => *known = package.max(*known),
-            None => newest.push(package),
-        }
-    }
-    newest.sort_unstable();
+    let mut newest: Vec<AgentPackage> = packages.into_iter().collect();
+    newest.sort_unstable_by_key(|package| (package.architecture, Reverse(package.revision)));
+    newest.dedup_by_key(|package| package.architecture);
     newest
 }
 

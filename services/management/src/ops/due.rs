@@ -20,7 +20,7 @@ pub struct Due {
     pub lost: bool,
     /// Nodes that were silent for too long and are not called lost.
     pub silent: bool,
-    /// Nothing of all this: the database was restored, and nobody has decided what holds.
+    /// The database was restored, and nobody has decided yet what holds.
     pub undecided: bool,
 }
 

@@ -131,7 +131,7 @@ async fn a_limit_concerns_the_client_and_not_its_proxy() {
     let keyed = behind.register(PROXY, &["203.0.113.9"], Some("a-key-that-nobody-has"), &body);
     assert_eq!(keyed.await.status(), 401);
 
-    let refusals = behind.stack.refusals().await;
+    let refusals = behind.stack.refusals(5).await;
     let addresses: Vec<&str> = refusals.keys().map(String::as_str).collect();
     assert_eq!(addresses, ["203.0.113.7", "203.0.113.8", "203.0.113.9"]);
 }

@@ -155,26 +155,16 @@ impl Stack {
         address
     }
 
-    /// How many refusals of each address the audit trail has, once all are recorded. The actor is nobody known. Management records them by
-    /// itself too, at any moment, so those of one address may stand in two entries.
-    pub(crate) async fn refusals(&self) -> BTreeMap<String, u32> {
-        let recorded = self.app.gatekeeper.record(&self.app.db, "management-test").await;
-        recorded.expect("recorded");
-        let page = get(self, "/api/audit?action=access_refused").await;
-        let mut refusals = BTreeMap::new();
-        for entry in page["items"].as_array().expect("items") {
-            assert_eq!(entry["actor"], "unknown", "{entry}");
-            let details = entry["details"].as_str().expect("words");
-            let (words, times) = details.rsplit_once(": ").expect("a count");
-            assert!(words.ends_with("since the last such entry"), "{details}");
-            assert!(
-                !details.contains("wrong-") && !details.contains("vpnlink-"),
-                "{details}"
-            );
-            let address = entry["ip_address"].as_str().unwrap_or_default();
-            *refusals.entry(address.to_owned()).or_default() += times.parse::<u32>().expect("a number");
-        }
-        refusals
+    /// How many refusals of each address the audit trail has, once it has so many in all. The actor is nobody known. Management records them
+    /// by itself too, at any moment, so those of one address may stand in two entries, of which one may not be committed yet.
+    pub(crate) async fn refusals(&self, all: u32) -> BTreeMap<String, u32> {
+        let recorded = wait::until_some(wait::SOON, format!("{all} refusals in the trail"), async || {
+            let recorded = self.app.gatekeeper.record(&self.app.db, "management-test").await;
+            recorded.expect("recorded");
+            let refusals = refusals_in(&get(self, "/api/audit?action=access_refused").await);
+            (refusals.values().sum::<u32>() >= all).then_some(refusals)
+        });
+        recorded.await.expect("recorded")
     }
 
     /// Creates a user and gives the answer's body.
@@ -364,4 +354,21 @@ pub(crate) async fn start_nats() -> (Nats, PathBuf) {
     });
     let server = server.await.expect("nats-server");
     (server, bus_dir)
+}
+
+fn refusals_in(page: &Value) -> BTreeMap<String, u32> {
+    let mut refusals = BTreeMap::new();
+    for entry in page["items"].as_array().expect("items") {
+        assert_eq!(entry["actor"], "unknown", "{entry}");
+        let details = entry["details"].as_str().expect("words");
+        let (words, times) = details.rsplit_once(": ").expect("a count");
+        assert!(words.ends_with("since the last such entry"), "{details}");
+        assert!(
+            !details.contains("wrong-") && !details.contains("vpnlink-"),
+            "{details}"
+        );
+        let address = entry["ip_address"].as_str().unwrap_or_default();
+        *refusals.entry(address.to_owned()).or_default() += times.parse::<u32>().expect("a number");
+    }
+    refusals
 }

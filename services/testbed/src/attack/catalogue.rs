@@ -137,6 +137,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     attack("http-wrong-keys-beside", Bound::None, USUAL, Deed::Act(keys::wrong_keys_beside), "10,000 wrong keys from the address of the operator"),
     attack("http-standings", Bound::Twice, USUAL, Deed::Act(standing::foreign), "5,000 questions about the standing of a node, signed with a key of his own"),
     attack("http-waits", Bound::Twice, USUAL, Deed::Act(waits::callers), "1,000 callers with one key from 64 addresses who ask to wait for a node that stands still: 200 may, the others are answered at once"),
+    attack("http-creates", Bound::None, USUAL, Deed::Act(waits::creates), "1,000 creates at once with one key from 64 addresses"),
     attack("enrol-bad-tokens", Bound::Twice, KEYLESS, Deed::Act(enrolment::bad_tokens), "2,000 enrolments, rightly signed, with tokens that were never made"),
     attack("enrol-replays", Bound::None, KEYLESS, Deed::Act(enrolment::replays), "used tokens with another key, certificate request, host or name; an unbound token and a key of the role `node` for a node that is there"),
     attack("bus-silent", Bound::Twice, USUAL, Deed::Act(port::silent), "1,000 connections to the bus that say nothing"),

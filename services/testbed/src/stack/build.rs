@@ -17,6 +17,8 @@ use crate::{
     scratch::{Medium, Scratch},
 };
 
+const DATABASE: &str = "vpnmanager";
+
 /// A running stack.
 #[derive(Debug)]
 pub struct Stack {
@@ -205,7 +207,15 @@ impl Stack {
     async fn init_postgres(&mut self) -> Result<(), StackError> {
         Postgres::init(&self.state.dir.join("postgres"), self.state.durability).await?;
         self.start_part(Part::Postgres).await?;
-        self.postgres().create_database("vpnmanager").await?;
+        self.postgres().create_database(DATABASE).await?;
+        Ok(())
+    }
+
+    /// Puts an empty database in place of that of the stack. Who is connected to it loses the connection.
+    pub async fn empty_database(&self) -> Result<(), StackError> {
+        let cluster = self.postgres();
+        cluster.drop_database(DATABASE).await?;
+        cluster.create_database(DATABASE).await?;
         Ok(())
     }
 

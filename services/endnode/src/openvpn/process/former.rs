@@ -61,11 +61,6 @@ pub async fn end_first(dir: &Path, binary: &Path) -> bool {
     remove(&written(dir, binary, files)).await
 }
 
-/// Whether an OpenVPN of the agent runs with these files. Where that cannot be seen, one may.
-pub fn may_run(launch: &Launch) -> bool {
-    !matches!(Found::look_for(launch), Ok(None))
-}
-
 /// One that was started with these files, as this program.
 fn written(dir: &Path, binary: &Path, files: ServerFiles) -> Launch {
     Launch {

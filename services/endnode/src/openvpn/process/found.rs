@@ -3,22 +3,20 @@
 use std::{
     ffi::{OsStr, OsString},
     fs::{self, File},
-    io::{self, Read as _},
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    io::Read as _,
+    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    time::timeout,
-};
+use rustix::process::Signal;
+use tokio::time::timeout;
 use tracing::warn;
 
 use super::{
     apparmor::explained,
     error::StartError,
+    held::Held,
     launch::Launch,
     log_file::{reason, size_of},
     record::Record,
@@ -41,7 +39,7 @@ pub(super) struct Found {
     pid: u32,
     /// Bytes of its log that are about an earlier process, or from before it was found.
     logged_before: u64,
-    descriptor: AsyncFd<OwnedFd>,
+    process: Held,
 }
 
 impl Found {
@@ -75,13 +73,8 @@ impl Found {
         if !is_ours(pid, launch, noted) {
             return Ok(None);
         }
-        let Some(raw) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        let Some(process) = Held::open(pid).map_err(StartError::Watch)? else {
             return Ok(None);
-        };
-        let descriptor = match pidfd_open(raw, PidfdFlags::NONBLOCK) {
-            Ok(descriptor) => descriptor,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
-            Err(error) => return Err(StartError::Watch(error.into())),
         };
         if !is_ours(pid, launch, noted) {
             return Ok(None);
@@ -89,7 +82,7 @@ impl Found {
         Ok(Some(Self {
             pid,
             logged_before: size_of(&launch.files.log),
-            descriptor: watched(descriptor).map_err(StartError::Watch)?,
+            process,
         }))
     }
 
@@ -109,8 +102,7 @@ impl Found {
 
     /// Returns when the process has ended. It need not be a child of ours.
     pub(super) async fn exited(&self) {
-        // Only a closed reactor fails here, and then the agent itself is ending.
-        _ = self.descriptor.readable().await;
+        self.process.exited().await;
     }
 
     /// Sends SIGTERM, and SIGKILL when it still runs after `within`.
@@ -124,10 +116,7 @@ impl Found {
     }
 
     fn signal(&self, signal: Signal) {
-        if let Err(error) = pidfd_send_signal(&self.descriptor, signal)
-            && error != rustix::io::Errno::SRCH
-        {
-            let error = io::Error::from(error);
+        if let Err(error) = self.process.signal(signal) {
             warn!(
                 error = %error,
                 openvpn.pid = self.pid,
@@ -135,14 +124,6 @@ impl Found {
             );
         }
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe only for what is not an OwnedFd: this one stays open and the same"
-)]
-fn watched(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(descriptor, Interest::READABLE)
 }
 
 /// Whether a process is an OpenVPN of ours. Anybody can start a process with our arguments; only root can open a file in the folder of

@@ -15,14 +15,16 @@ mod device;
 mod fitness;
 mod former;
 mod found;
+mod held;
 mod log_file;
+mod other;
 mod record;
 mod task;
 
 pub use self::{
     files::ServerFiles,
     fitness::{UnfitError, check_machine},
-    former::{end_first, end_former, end_further, may_run},
+    former::{end_first, end_former, end_further},
     launch::Launch,
     log_file::LogKeeper,
     status::{Phase, ProcessStatus},

@@ -43,6 +43,8 @@ pub struct ProcessStatus {
     pub tunnel: RunningTunnel,
     /// Whether it was looked for at all since the agent started.
     pub looked: bool,
+    /// Whether another OpenVPN was found in its place, at its management socket.
+    pub other_runs: bool,
 }
 
 impl ProcessStatus {
@@ -88,6 +90,7 @@ impl Default for ProcessStatus {
             outdated_room: None,
             tunnel: RunningTunnel::AsWanted,
             looked: false,
+            other_runs: false,
         }
     }
 }

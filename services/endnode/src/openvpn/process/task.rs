@@ -12,6 +12,7 @@ use super::{
     error::StartError,
     found::{Found, STOP_WITHIN},
     launch::Launch,
+    other::Other,
     status::{Phase, ProcessStatus},
 };
 use crate::{
@@ -25,6 +26,9 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const RETRY: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(30));
 /// Why none is started, in words; what keeps the rules from being loaded is said elsewhere.
 const RULES_LACK: &str = "it is not started before the rules of the group default are loaded";
+/// The same: it would take the socket away, and then nobody could cut the clients of the other one.
+const OTHER_RUNS: &str = "it is started once your own OpenVPN, which answers at its management socket, has ended: stop that, and take it out of \
+    the start of the machine";
 /// A server that ran this long was started well: the next retry is quick again.
 const RAN_WELL: Duration = Duration::from_secs(60);
 
@@ -159,9 +163,14 @@ impl ProcessTask {
                     });
                     return Some(Ok(process));
                 }
-                Ok(None) => self.status.send_modify(|status| status.looked = true),
+                Ok(None) => {}
                 Err(failure) => return Some(Err(failure)),
             }
+            let other = Other::in_place_of(&self.launch).await;
+            self.status.send_modify(|status| {
+                status.looked = true;
+                status.other_runs = other.is_some();
+            });
             let is_wanted = *self.wanted.serving.borrow_and_update() == Serving::Yes;
             let StartConditions {
                 definitions,
@@ -169,19 +178,19 @@ impl ProcessTask {
                 obstacle,
                 ..
             } = &self.conditions;
-            let waits_for_rules = is_wanted && obstacle.is_none();
-            if waits_for_rules && definitions.is_default_held(*number) {
-                return Some(self.start().await);
-            }
+            let lacks_rules = !definitions.is_default_held(*number);
             match (is_wanted, obstacle) {
-                (true, Some(obstacle)) => self.is_kept_from(obstacle),
-                (true, None) => self.waits_for_rules(),
                 (false, _) => self.ended(Phase::Stopped),
+                (true, Some(obstacle)) => self.is_kept_from(obstacle),
+                (true, None) if other.is_some() => self.waits_for_other(),
+                (true, None) if lacks_rules => self.waits_for_rules(),
+                (true, None) => return Some(self.start().await),
             }
             tokio::select! {
                 () = cancel.cancelled() => return None,
                 changed = self.wanted.serving.changed() => changed.ok()?,
-                () = self.conditions.definitions.default_held(self.conditions.number), if waits_for_rules => {}
+                () = self.conditions.definitions.default_held(self.conditions.number), if lacks_rules => {}
+                () = ended(other.as_ref()) => {}
             }
         }
     }
@@ -251,6 +260,11 @@ impl ProcessTask {
         self.is_kept_from(RULES_LACK);
     }
 
+    fn waits_for_other(&self) {
+        warn!("{OTHER_RUNS}");
+        self.is_kept_from(OTHER_RUNS);
+    }
+
     /// It is wanted and not started, for this reason.
     fn is_kept_from(&self, reason: &str) {
         self.status.send_modify(|status| {
@@ -269,6 +283,14 @@ impl ProcessTask {
 
     fn set_phase(&self, phase: Phase) {
         self.status.send_modify(|status| status.phase = phase);
+    }
+}
+
+/// When the other one may have ended; never where there is none.
+async fn ended(other: Option<&Other>) {
+    match other {
+        Some(other) => other.ended().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -121,6 +121,12 @@ async fn a_server_that_is_away_is_waited_for_only_where_it_has_just_started() {
         assert_eq!(waits(&server).await, Duration::ZERO, "it hangs");
         status.send_modify(|status| status.phase = Phase::Stopping);
         assert_eq!(waits(&server).await, Duration::ZERO, "it ends");
+        status.send_modify(|status| {
+            status.phase = Phase::Failed;
+            status.looked = true;
+            status.other_runs = true;
+        });
+        assert_eq!(waits(&server).await, Duration::ZERO, "another one runs there");
         stop.cancel();
     };
     tokio::join!(task.run(stop.clone()), look);

@@ -8,6 +8,8 @@
 #   --public-host     what clients dial. Without it the address that management sees
 #   --management-url  where management answers. Without it what management says of itself (PUBLIC_URL)
 #
+# Settings that are there, in /etc/vpnmanager/endnode.env or endnode-config.json, stay, unless an option gives them anew.
+#
 # Run again on a node, it installs this release of the agent and changes no setting. OpenVPN and its tunnels stay up.
 set -eu
 
@@ -27,8 +29,23 @@ enrolled() {
     [ -e /var/lib/vpnmanager/endnode/identity.json ]
 }
 
+# setting NAME KEY: what the settings of this machine say, endnode-config.json by KEY, and before it, as for the agent, endnode.env by NAME.
+setting() {
+    sed -n -e "s/.*\"$2\" *: *\"\([^\"]*\)\".*/\1/p" -e "s/^$1=//p" /etc/vpnmanager/endnode-config.json /etc/vpnmanager/endnode.env 2>/dev/null |
+        tail -n 1 | tr -d "\"'"
+}
+
+# set_setting NAME KEY VALUE: has endnode.env say so, unless the settings do already.
+set_setting() {
+    if [ -z "$3" ] || [ "$(setting "$1" "$2")" = "$3" ]; then return; fi
+    variables=/etc/vpnmanager/endnode.env
+    [ -e "$variables" ] || echo "# These come before /etc/vpnmanager/endnode-config.json." >"$variables"
+    { grep -v "^$1=" "$variables" || true; echo "$1=$3"; } >"$variables.new"
+    mv "$variables.new" "$variables"
+}
+
 read_arguments() {
-    token='' server_id='' public_host='' management_url='@MANAGEMENT_URL@'
+    token='' server_id='' public_host='' management_url=''
     while [ $# -gt 0 ]; do
         case $1 in
         --server-id | --public-host | --management-url)
@@ -44,12 +61,15 @@ read_arguments() {
         *) fail "\"$1\" is no join token (vpnjoin-...) and no option" ;;
         esac
     done
+    [ -n "$management_url" ] || management_url=$(setting MANAGEMENT_URL management_url)
+    [ -n "$management_url" ] || management_url='@MANAGEMENT_URL@'
     [ -n "$management_url" ] || fail "where is management? Give --management-url, the address from which you fetched this script"
     plain --management-url "$management_url"
     management_url=${management_url%/}
     if enrolled; then return; fi
     [ -n "$token" ] || fail "a join token is missing: management makes one (POST /api/join-tokens)"
     plain "the join token" "$token"
+    [ -n "$server_id" ] || server_id=$(setting SERVER_ID server_id)
     [ -n "$server_id" ] || server_id=$(uname -n | cut -d. -f1)
     plain --server-id "$server_id"
     [ -z "$public_host" ] || plain --public-host "$public_host"
@@ -84,12 +104,9 @@ install_package() {
 configure() {
     umask 077
     printf '%s\n' "$token" >/etc/vpnmanager/join-token
-    {
-        echo "# Written by install.sh. These come before /etc/vpnmanager/endnode-config.json."
-        echo "SERVER_ID=$server_id"
-        echo "MANAGEMENT_URL=$management_url"
-        [ -z "$public_host" ] || echo "PUBLIC_HOST=$public_host"
-    } >/etc/vpnmanager/endnode.env
+    set_setting SERVER_ID server_id "$server_id"
+    set_setting MANAGEMENT_URL management_url "$management_url"
+    set_setting PUBLIC_HOST public_host "$public_host"
 }
 
 start() {

@@ -26,6 +26,9 @@ pub(super) fn render(offered: &[Offered], public_url: Option<&PublicUrl>) -> Str
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::process::Command;
+
     use super::*;
     use crate::domain::agent_package::{AgentPackage, Architecture};
 
@@ -49,7 +52,43 @@ mod tests {
         for hole in ["@RELEASE@", "@MANAGEMENT_URL@", "@PACKAGES@"] {
             assert!(TEMPLATE.contains(hole) && !script.contains(hole), "{script}");
         }
-        assert!(rendered(None).contains("management_url=''"));
+        assert!(rendered(None).contains("|| management_url=''\n"));
+    }
+
+    /// `endnode.env` after the script has set up a machine on which there is this one, and this `endnode-config.json`.
+    fn variables_after(variables: &str, file: &str, arguments: &[&str]) -> String {
+        let machine = tempfile::tempdir().unwrap();
+        let path = machine.path().join("endnode.env");
+        fs::write(&path, variables).unwrap();
+        fs::write(machine.path().join("endnode-config.json"), file).unwrap();
+        let folder = machine.path().to_str().unwrap();
+        let script = rendered(Some("https://vpn.example"))
+            .replace("/etc/vpnmanager", folder)
+            .replace("/var/lib/vpnmanager/endnode", folder)
+            .replace("\nmain \"$@\"\n", "\nread_arguments \"$@\"\nconfigure\n");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, "install.sh"]).args(arguments);
+        let ran = shell.output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+        let token = fs::read_to_string(machine.path().join("join-token")).unwrap();
+        assert_eq!(token, "vpnjoin-x\n");
+        fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn settings_of_an_operator_stay_but_for_those_that_are_given() {
+        let before =
+            "# mine\nOPENVPN_NETWORK=10.64.0.0/16\nSERVER_ID=node-1\nPUBLIC_HOST=old.example\nLISTENERS=udp:1195";
+        let after = variables_after(before, "{}", &["vpnjoin-x", "--public-host", "new.example"]);
+        assert_eq!(
+            after,
+            "# mine\nOPENVPN_NETWORK=10.64.0.0/16\nSERVER_ID=node-1\nLISTENERS=udp:1195\n\
+             MANAGEMENT_URL=https://vpn.example\nPUBLIC_HOST=new.example\n"
+        );
+        // What stands in the other file is not said twice.
+        let file = r#"{ "server_id": "node-1", "management_url": "http://10.0.0.1:8080", "public_host": null }"#;
+        let after = variables_after("LOG_LEVEL=debug\n", file, &["vpnjoin-x"]);
+        assert_eq!(after, "LOG_LEVEL=debug\n");
     }
 
     /// A connection that breaks must not leave half a command.

@@ -91,9 +91,7 @@ pub(super) fn sort(user: &FoundUser, rules: Rules<'_>) -> Sorted {
 
 impl Sorted {
     fn add(&mut self, name: &str, certificates: &[&FoundCertificate], rules: Rules<'_>) {
-        let revoked = certificates
-            .iter()
-            .filter(|certificate| certificate.revoked_at.is_some());
+        let revoked = certificates.iter().filter(|certificate| certificate.is_revoked);
         let revoked = revoked.map(|certificate| &certificate.serial);
         let alike = rules.alike.get(name).map_or(&[][..], Vec::as_slice);
         let refused = revoked.chain(rules.revoked_without_name).chain(alike);

@@ -100,6 +100,17 @@ impl Names {
     }
 }
 
+impl Planned {
+    /// Makes a conflict of it: what it was planned for is no longer so, because somebody did this.
+    pub fn lose(&mut self, what: &str) {
+        self.outcome = Outcome::Conflict;
+        self.username = None;
+        self.work = Work::None;
+        self.reasons
+            .push(format!("{what} at the same moment: import the source again"));
+    }
+}
+
 impl Amendment {
     /// Whether it is nothing.
     pub(super) fn is_empty(&self) -> bool {

@@ -157,7 +157,7 @@ impl Report {
         }
     }
 
-    /// The same with no more than `most` entries, and `most` remarks: first of all those that say more than that all is well.
+    /// The same without the entries that say no more than that all is well, and with at most `most` of the others and of the remarks.
     #[must_use]
     pub fn shortened(mut self, most: usize) -> Self {
         let before = self.entries.len();

@@ -42,13 +42,13 @@ fn certificate(name: &str, serial: u32, days: i64) -> FoundCertificate {
         common_name: name.to_owned(),
         serial: serial.to_string().parse().expect("a serial number"),
         not_after: now() + TimeDelta::days(days),
-        revoked_at: None,
+        is_revoked: false,
     }
 }
 
 fn revoked(certificate: FoundCertificate) -> FoundCertificate {
     FoundCertificate {
-        revoked_at: Some(now() - TimeDelta::days(1)),
+        is_revoked: true,
         ..certificate
     }
 }

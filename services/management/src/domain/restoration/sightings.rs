@@ -2,7 +2,7 @@
 //! users alone whom file and stream place on it. A stolen node can say what it likes of the users of others: it ends nobody's access and gives
 //! none back.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use vpnmanager_nats::{
     holdings::{HeldAccess, HeldUser},
@@ -37,8 +37,8 @@ pub struct Sightings {
     pub same_store: bool,
     /// Nodes that told all that they hold.
     pub answered: HashSet<NodeId>,
-    /// Nodes that told nothing, or not all.
-    pub silent: BTreeSet<NodeId>,
+    /// Nodes that told nothing, or not all, and why, for people.
+    pub silent: BTreeMap<NodeId, &'static str>,
 }
 
 /// The number of a node in [`Nodes`].
@@ -305,8 +305,9 @@ impl Sightings {
         self.seen.get(&key).is_some_and(|seen| !seen.at.is_empty())
     }
 
-    /// Whether a user who is nowhere may be somewhere.
-    pub(super) fn is_whole(&self) -> bool {
+    /// Whether every place is known where a user may be: no node is silent, or the bus, which is the same, says what it was told.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
         self.same_store || self.silent.is_empty()
     }
 

@@ -282,7 +282,7 @@ fn who_is_on_one_of_her_nodes_as_before_and_not_on_the_other_is_not_removed_for_
 fn a_tombstone_that_left_the_store_that_the_file_knows_is_a_removal() {
     let (alice, bob) = (alice(&["one"]), alice(&["one"]));
     let mut fleet = on_the_same_bus(&[&alice, &bob]);
-    fleet.silent.insert(node("one"));
+    fleet.silent.insert(node("one"), "away");
     fleet.note(&node("one"), Source::Stream, held(&bob, 5));
     assert_eq!(judge(&alice, &fleet), CERTAIN);
     assert!(fleet.vanished().is_empty());
@@ -302,7 +302,7 @@ fn a_tombstone_that_left_the_store_that_the_file_knows_is_a_removal() {
 fn users_of_a_node_that_left_the_fleet_since_are_not_removed_for_certain() {
     let alice = alice(&["one"]);
     let mut fleet = on_the_same_bus(&[&alice]);
-    fleet.silent.insert(node("one"));
+    fleet.silent.insert(node("one"), "away");
     assert_eq!(judge(&alice, &fleet), UNCERTAIN);
     assert_eq!(fleet.vanished(), [node("one")]);
 }
@@ -311,7 +311,7 @@ fn users_of_a_node_that_left_the_fleet_since_are_not_removed_for_certain() {
 fn a_removal_is_uncertain_while_a_node_is_silent_and_the_bus_has_another_store() {
     let alice = alice(&["one"]);
     let mut fleet = told_by(&[&alice], &["one"]);
-    fleet.silent.insert(node("two"));
+    fleet.silent.insert(node("two"), "away");
     assert_eq!(judge(&alice, &fleet), UNCERTAIN);
 }
 
@@ -319,7 +319,7 @@ fn a_removal_is_uncertain_while_a_node_is_silent_and_the_bus_has_another_store()
 fn where_nobody_can_be_asked_the_file_is_all_there_is() {
     let alice = alice(&["one"]);
     let mut fleet = told_by(&[&alice], &[]);
-    fleet.silent.insert(node("one"));
+    fleet.silent.insert(node("one"), "away");
     assert_eq!(judge(&alice, &fleet), Fate::Same);
 }
 

@@ -172,7 +172,7 @@ fn lock_folder(folder: &Path) -> Result<File, ArchiveError> {
     for entry in fs::read_dir(folder).map_err(failed)?.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with(".audit-") && name.ends_with(".tmp") {
+        if secret_file::unfinished(&name).is_some_and(|name| name.starts_with("audit-")) {
             fs::remove_file(entry.path()).map_err(failed)?;
         }
     }

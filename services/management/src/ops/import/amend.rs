@@ -16,10 +16,7 @@ use super::{
 use crate::{
     domain::{
         audit_action::AuditAction,
-        import::{
-            outcome::Outcome,
-            planned::{Amendment, Planned, Work},
-        },
+        import::planned::{Amendment, Planned, Work},
     },
     ops::{
         audit::{self, Entry},
@@ -55,7 +52,7 @@ pub(super) async fn amend(
         let living = lock(transaction, ids).await?;
         for planned in chunk.iter_mut() {
             if user_of(planned).is_some_and(|user| !living.contains(&user)) {
-                lost(planned);
+                planned.lose("somebody removed the user");
             }
         }
         let amended: Vec<Amended<'_>> = chunk.iter().filter_map(|planned| amended(planned)).collect();
@@ -80,15 +77,6 @@ fn amended(planned: &Planned) -> Option<Amended<'_>> {
         }),
         (Work::Amend(_), None) | (Work::None | Work::Create(_), _) => None,
     }
-}
-
-fn lost(planned: &mut Planned) {
-    planned.outcome = Outcome::Conflict;
-    planned.username = None;
-    planned.work = Work::None;
-    planned
-        .reasons
-        .push("somebody removed the user at the same moment: import the source again".to_owned());
 }
 
 #[derive(FromQueryResult)]

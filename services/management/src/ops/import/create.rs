@@ -12,7 +12,6 @@ use crate::{
     domain::{
         import::{
             certificates::NewCertificate,
-            outcome::Outcome,
             planned::{Newcomer, Planned, Work},
         },
         own_limits::OwnLimits,
@@ -42,7 +41,7 @@ pub(super) async fn create(
         for ((planned, newcomer), created) in chunk.iter_mut().zip(created) {
             match created {
                 Ok(view) => users.push((view.user.id, &*newcomer)),
-                Err(CreateUserError::UsernameTaken) => lost(planned),
+                Err(CreateUserError::UsernameTaken) => planned.lose("somebody created a user of this name"),
                 // The others are about the node or the group, and so about all users.
                 Err(error) => return Err(ImportError::Create(error)),
             }
@@ -80,15 +79,6 @@ fn new_user(newcomer: &Newcomer, order: &Order<'_>) -> NewUser {
     }
 }
 
-fn lost(planned: &mut Planned) {
-    planned.outcome = Outcome::Conflict;
-    planned.username = None;
-    planned.work = Work::None;
-    planned
-        .reasons
-        .push("somebody created a user of this name at the same moment: import the source again".to_owned());
-}
-
 /// Keeps when the old server created and saw the users. A time in the future is none that it can have been.
 async fn keep_times(transaction: &DatabaseTransaction, users: &[(i64, &Newcomer)]) -> Result<(), DbErr> {
     let told = users
@@ -107,8 +97,9 @@ async fn keep_times(transaction: &DatabaseTransaction, users: &[(i64, &Newcomer)
     }
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "UPDATE users u SET created_at = LEAST(COALESCE(NULLIF(t.created, 'epoch'), u.created_at), u.created_at),
-             last_access = LEAST(NULLIF(t.seen, 'epoch'), now())
+        // `LEAST` passes NULL over.
+        "UPDATE users u SET created_at = LEAST(NULLIF(t.created, 'epoch'), u.created_at),
+             last_access = CASE WHEN t.seen > 'epoch' THEN LEAST(t.seen, now()) END
          FROM UNNEST($1::bigint[], $2::timestamptz[], $3::timestamptz[]) AS t (id, created, seen) WHERE u.id = t.id",
         [ids.into(), created.into(), seen.into()],
     );

@@ -8,14 +8,12 @@ use std::{
 
 use aws_lc_rs::digest::{Context, SHA256};
 use data_encoding::HEXLOWER;
-use vpnmanager_adopt::limits::UNREAD_FOLDERS;
+use vpnmanager_adopt::limits::{MOST_BYTES, UNREAD_FOLDERS};
 
-/// Files above are not read by an import either.
-const LARGEST_FILE: u64 = 64 * 1024 * 1024;
 const BLOCK: usize = 64 * 1024;
 
-/// Of a file, or of the names and contents of all files of a folder in the order of their names, lower-case hex. Links are not followed, and what no import
-/// reads is left out.
+/// Of a file, or of the names and contents of all files of a folder in the order of their names, lower-case hex. Links are not followed there, and what no
+/// import reads is left out.
 pub(super) fn of_path(path: &Path) -> io::Result<String> {
     let mut context = Context::new(&SHA256);
     if path.is_dir() {
@@ -23,21 +21,20 @@ pub(super) fn of_path(path: &Path) -> io::Result<String> {
             let name = file.strip_prefix(path).unwrap_or(&file);
             context.update(name.as_os_str().as_encoded_bytes());
             context.update(b"\0");
-            match add_file(&mut context, &file) {
-                // A private key, which is not needed. If it is, reading the source says so.
+            match File::open(&file).and_then(|file| add(&mut context, file.take(MOST_BYTES))) {
+                // A private key, which is not needed. Of what is, reading the source says so.
                 Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
                 added => added?,
             }
             context.update(b"\0");
         }
     } else {
-        add_file(&mut context, path)?;
+        add(&mut context, File::open(path)?)?;
     }
     Ok(HEXLOWER.encode(context.finish().as_ref()))
 }
 
-fn add_file(context: &mut Context, path: &Path) -> io::Result<()> {
-    let mut file = File::open(path)?.take(LARGEST_FILE);
+fn add(context: &mut Context, mut file: impl Read) -> io::Result<()> {
     let mut block = vec![0; BLOCK];
     loop {
         let read = file.read(&mut block)?;
@@ -52,7 +49,12 @@ fn add_file(context: &mut Context, path: &Path) -> io::Result<()> {
 fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let (mut files, mut folders) = (Vec::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder)? {
+        let entries = match fs::read_dir(folder) {
+            // As with files.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => continue,
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             let kind = entry.file_type()?;
             if kind.is_dir() {

@@ -53,22 +53,14 @@ async fn users(
     );
     let rows = UserRow::find_by_statement(statement).all(transaction).await?;
     let users = rows.into_iter().map(|row| {
-        let UserRow {
-            id,
-            username,
-            home,
-            pool,
-            node_group: group,
-            has_access,
-        } = row;
         let user = HeldUser {
-            id,
-            home,
-            pool,
-            group,
-            has_access,
+            id: row.id,
+            home: row.home,
+            pool: row.pool,
+            group: row.node_group,
+            has_access: row.has_access,
         };
-        (username, user)
+        (row.username, user)
     });
     Ok(users.collect())
 }

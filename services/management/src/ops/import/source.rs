@@ -73,11 +73,12 @@ impl From<UnpackError> for ReadSourceError {
 
 /// Reads a file or folder; a tar is unpacked first. Blocks.
 pub fn read_path(path: &Path) -> Result<SourceRead, ReadSourceError> {
-    let sha256 = of_path(path)?;
     let found = match tar_of(path)? {
         Some(tar) => read_archive(File::open(path)?, tar)?,
         None => vpnmanager_adopt::read(path)?,
     };
+    // Of what was read: a device has no end.
+    let sha256 = of_path(path)?;
     Ok(SourceRead { found, sha256 })
 }
 

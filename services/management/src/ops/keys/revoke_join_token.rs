@@ -71,6 +71,11 @@ async fn record(
     Ok(())
 }
 
+/// What becomes of the unused token `t`, in SQL. The end of its time alone would not do: each replica judges that by its own clock, and may have
+/// looked at the clock before it got the lock. What takes the place of the hash is no SHA-256, so no token has it.
+pub(in crate::ops) const CLOSED: &str =
+    "hash = convert_to('revoked ' || t.id, 'UTF8'), expires_at = LEAST(t.expires_at, now())";
+
 #[derive(FromQueryResult)]
 struct Ended {
     expires_at: DateTime<Utc>,
@@ -78,16 +83,16 @@ struct Ended {
     was_open: bool,
 }
 
-/// Forgets the hash of an unused token; `None`: it was used. The end of its time alone would not do: each replica judges that by its own
-/// clock, and may have looked at the clock before it got the lock. What takes the place of the hash is no SHA-256, so no token has it.
+/// Forgets the hash of an unused token; `None`: it was used.
 async fn end(transaction: &DatabaseTransaction, id: i64) -> Result<Option<Ended>, DbErr> {
     let statement = Statement::from_sql_and_values(
         transaction.get_database_backend(),
-        "WITH unused AS MATERIALIZED (
-             SELECT id, expires_at > now() AS was_open FROM join_tokens WHERE id = $1 AND used_at IS NULL)
-         UPDATE join_tokens t SET hash = convert_to('revoked ' || t.id, 'UTF8'), expires_at = LEAST(t.expires_at, now())
-         FROM unused WHERE t.id = unused.id
-         RETURNING t.expires_at, unused.was_open",
+        format!(
+            "WITH unused AS MATERIALIZED (
+                 SELECT id, expires_at > now() AS was_open FROM join_tokens WHERE id = $1 AND used_at IS NULL)
+             UPDATE join_tokens t SET {CLOSED} FROM unused WHERE t.id = unused.id
+             RETURNING t.expires_at, unused.was_open"
+        ),
         [id.into()],
     );
     Ended::find_by_statement(statement).one(transaction).await

@@ -85,15 +85,21 @@ struct KeyRow {
 
 /// Judges every user of the file.
 pub async fn assess(db: &impl ConnectionTrait, found: &Found) -> Result<Assessment, DbErr> {
+    let users = UserRow::find_by_statement(select(
+        db,
+        "SELECT id, key, username, revision, active AND over_quota_since IS NULL AS active, expires_at, removed_at IS NOT NULL AS is_removed
+         FROM users ORDER BY id",
+    ));
+    let users = users.all(db).await?;
     let mut rows = Rows::read(db).await?;
     let mut assessment = Assessment {
-        users: rows.users.iter().filter(|user| !user.is_removed).count(),
+        users: users.iter().filter(|user| !user.is_removed).count(),
         judged: Vec::new(),
         strangers: found.sightings.strangers(),
         disbelieved: Vec::new(),
-        api_keys: rows.api_keys.drain(..).map(|key| key.name).collect(),
+        api_keys: valid_api_keys(db).await?,
     };
-    for row in std::mem::take(&mut rows.users) {
+    for row in users {
         let id = row.id;
         let filed = rows.filed(row);
         let fate = judge(&filed, &found.sightings);
@@ -107,43 +113,43 @@ pub async fn assess(db: &impl ConnectionTrait, found: &Found) -> Result<Assessme
     Ok(assessment)
 }
 
-/// What the file says.
+fn select(db: &impl ConnectionTrait, sql: &str) -> Statement {
+    Statement::from_string(db.get_database_backend(), sql)
+}
+
+async fn valid_api_keys(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
+    let keys = KeyRow::find_by_statement(select(
+        db,
+        "SELECT name FROM api_keys WHERE expires_at IS NULL OR expires_at > now() ORDER BY name, id",
+    ));
+    Ok(keys.all(db).await?.into_iter().map(|key| key.name).collect())
+}
+
+/// What the file says of each user besides the row.
+#[derive(Default)]
 struct Rows {
-    users: Vec<UserRow>,
     credentials: HashMap<i64, Vec<CommonName>>,
     old_certificates: HashMap<i64, Vec<FiledOld>>,
     expected: HashMap<i64, Vec<Expected>>,
-    api_keys: Vec<KeyRow>,
 }
 
 impl Rows {
     async fn read(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let select = |sql: &str| Statement::from_string(db.get_database_backend(), sql);
-        let users = UserRow::find_by_statement(select(
-            "SELECT id, key, username, revision, active AND over_quota_since IS NULL AS active, expires_at, removed_at IS NOT NULL AS is_removed
-             FROM users ORDER BY id",
-        ));
         let credentials = CredentialRow::find_by_statement(select(
+            db,
             "SELECT user_id, common_name FROM credentials WHERE revoked_at IS NULL AND user_id IS NOT NULL ORDER BY id",
         ));
         let old_certificates = OldRow::find_by_statement(select(
+            db,
             "SELECT user_id, server_id, common_name, expires_at, revoked_serials FROM old_certificates
              WHERE revoked_at IS NULL AND user_id IS NOT NULL ORDER BY id",
         ));
         let placements = PlacementRow::find_by_statement(select(
+            db,
             "SELECT user_id, server_id, published_revision > 0 AS published, applied_revision > 0 AS applied
              FROM placements WHERE wanted_present ORDER BY id",
         ));
-        let keys = KeyRow::find_by_statement(select(
-            "SELECT name FROM api_keys WHERE expires_at IS NULL OR expires_at > now() ORDER BY name, id",
-        ));
-        let mut rows = Self {
-            users: users.all(db).await?,
-            credentials: HashMap::new(),
-            old_certificates: HashMap::new(),
-            expected: HashMap::new(),
-            api_keys: keys.all(db).await?,
-        };
+        let mut rows = Self::default();
         for row in credentials.all(db).await? {
             rows.credentials.entry(row.user_id).or_default().push(row.common_name);
         }

@@ -1,7 +1,7 @@
 //! Carries out what an operator decided about what the fleet was told since the backup was made: in one transaction, with an entry of the trail for
 //! each user.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult,
@@ -27,6 +27,7 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
+        keys::revoke_join_token::CLOSED,
         links::state::IS_OPEN,
         publications::make_due::{Urgency, want_newest},
         transact::transact,
@@ -113,15 +114,11 @@ struct Lacking {
 
 impl Deciding<'_> {
     async fn take_mark(&self, undecided: &Undecided, keep: Keep) -> Result<(), DecideError> {
-        let done = self
-            .transaction
-            .execute_raw(Statement::from_sql_and_values(
-                self.transaction.get_database_backend(),
-                "UPDATE restorations SET decided_at = now(), kept = $2 WHERE id = $1 AND decided_at IS NULL",
-                [undecided.id.into(), keep.as_str().into()],
-            ))
-            .await?;
-        match done.rows_affected() {
+        let done = self.run(
+            "UPDATE restorations SET decided_at = now(), kept = $2 WHERE id = $1 AND decided_at IS NULL",
+            [undecided.id.into(), keep.as_str().into()],
+        );
+        match done.await? {
             0 => Err(DecideError::Decided),
             _ => Ok(()),
         }
@@ -131,21 +128,22 @@ impl Deciding<'_> {
         let Work {
             raised,
             ended,
-            renewed,
             removed,
             suspended,
         } = Work::of(keep, judged);
         let mut decided = Decided {
-            raised: raised.len() - removed.len(),
+            raised: raised.len(),
             ended: ended.len() - suspended,
             suspended,
             removed: removed.len(),
             ..Decided::default()
         };
-        self.raise(&raised, &removed).await?;
-        decided.reissued = self.end(&ended, &renewed).await?;
-        for id in removed {
-            self.remove(id).await?;
+        self.raise(&raised).await?;
+        decided.reissued = self.end(&ended).await?;
+        // Nodes are told of the new revision with the removal.
+        self.write(&removed).await?;
+        for change in removed {
+            self.remove(change.id).await?;
         }
         if keep.is_fleet() {
             decided.closed = self.close_what_is_open().await?;
@@ -153,11 +151,9 @@ impl Deciding<'_> {
         Ok(decided)
     }
 
-    /// Raises the revisions. Those who are removed are told to nodes with their removal.
-    async fn raise(&self, changes: &[Change], removed: &[i64]) -> Result<(), DbErr> {
-        let removed: HashSet<i64> = removed.iter().copied().collect();
-        let mut raised = self.write(changes).await?;
-        raised.retain(|user| !removed.contains(&user.id));
+    /// Raises the revisions, and nothing else.
+    async fn raise(&self, changes: &[Change]) -> Result<(), DbErr> {
+        let raised = self.write(changes).await?;
         let ids: Vec<i64> = raised.iter().map(|user| user.id).collect();
         want_newest(self.transaction, &ids, Urgency::Ordinary).await?;
         let entries = raised.iter().map(|user| {
@@ -173,7 +169,7 @@ impl Deciding<'_> {
     }
 
     /// Ends what ended since. Returns how many devices get new profiles.
-    async fn end(&self, ended: &[Ended<'_>], renewed: &HashSet<i64>) -> Result<usize, DbErr> {
+    async fn end(&self, ended: &[Ended<'_>]) -> Result<usize, DbErr> {
         if ended.is_empty() {
             return Ok(0);
         }
@@ -186,7 +182,8 @@ impl Deciding<'_> {
             [revoked.clone().into()],
         )
         .await?;
-        let reissued = self.renew(&revoked, renewed).await?;
+        let renewed = ended.iter().filter(|one| one.renewed);
+        let reissued = self.renew(revoked, renewed.map(|one| one.change.id).collect()).await?;
         old_certificates::end(self.transaction, ended).await?;
         self.write(ended.iter().map(|one| &one.change)).await?;
         want_newest(self.transaction, &ids, Urgency::EndsAccess).await?;
@@ -214,15 +211,14 @@ impl Deciding<'_> {
     }
 
     /// Gives new credentials to devices that have none any more, of users who got others since. The home makes the profiles.
-    async fn renew(&self, revoked: &[String], renewed: &HashSet<i64>) -> Result<usize, DbErr> {
-        let users: Vec<i64> = renewed.iter().copied().collect();
+    async fn renew(&self, revoked: Vec<String>, users: Vec<i64>) -> Result<usize, DbErr> {
         let statement = Statement::from_sql_and_values(
             self.transaction.get_database_backend(),
             "SELECT DISTINCT u.id AS user_id, u.username, u.server_id, c.device FROM credentials c JOIN users u ON u.id = c.user_id
              WHERE c.common_name = ANY($1) AND u.id = ANY($2) AND u.removed_at IS NULL AND NOT EXISTS (
                  SELECT FROM credentials v WHERE v.user_id = c.user_id AND v.device = c.device AND v.revoked_at IS NULL)
              ORDER BY u.id, c.device",
-            [revoked.to_vec().into(), users.into()],
+            [revoked.into(), users.into()],
         );
         let lacking = Lacking::find_by_statement(statement).all(self.transaction).await?;
         let new: Vec<NewCredential> = lacking
@@ -253,10 +249,9 @@ impl Deciding<'_> {
 
     /// What may have been used since the backup was made would be good a second time.
     async fn close_what_is_open(&self) -> Result<u64, DbErr> {
-        let tokens = "UPDATE join_tokens SET hash = convert_to('revoked ' || id, 'UTF8'), expires_at = now()
-                      WHERE used_at IS NULL AND expires_at > now()";
+        let tokens = format!("UPDATE join_tokens t SET {CLOSED} WHERE t.used_at IS NULL AND t.expires_at > now()");
         let links = format!("UPDATE profile_links l SET revoked_at = now() WHERE {IS_OPEN}");
-        Ok(self.run(tokens, []).await? + self.run(&links, []).await?)
+        Ok(self.run(&tokens, []).await? + self.run(&links, []).await?)
     }
 
     /// Writes the rows of the users in the order of their ids, each with a revision above those of file and fleet.

@@ -58,8 +58,6 @@ pub struct Found {
     pub unknown_nodes: BTreeSet<NodeId>,
     /// Commands that could not be read.
     pub unreadable: usize,
-    /// Why nodes told nothing, for people.
-    pub why_silent: Vec<(NodeId, String)>,
 }
 
 /// Reads the commands in the bus, listens for nodes as long as that, and asks all nodes what they hold.
@@ -97,7 +95,6 @@ pub async fn look(
     read.await?;
 
     let shared = Mutex::new(sightings);
-    let mut why_silent = Vec::new();
     let noted = &shared;
     let asked = stream::iter(all.iter().cloned()).map(|node| async move {
         let told = timeout(TOLD_WITHIN, ask(bus, &node, noted)).await;
@@ -111,18 +108,15 @@ pub async fn look(
                 locked(&shared).answered.insert(node);
             }
             Err(why) => {
-                locked(&shared).silent.insert(node.clone());
-                why_silent.push((node, why.to_owned()));
+                locked(&shared).silent.insert(node, why);
             }
         }
     }
     drop(asked);
-    why_silent.sort();
     Ok(Found {
         unknown_nodes: all.difference(&known).cloned().collect(),
         sightings: shared.into_inner().unwrap_or_else(PoisonError::into_inner),
         unreadable,
-        why_silent,
     })
 }
 

@@ -140,7 +140,7 @@ pub struct SilentServer {
     /// The server.
     pub server_id: NodeId,
     /// Why.
-    pub why: String,
+    pub why: &'static str,
 }
 
 impl Review {
@@ -164,7 +164,7 @@ impl Review {
             unknown_users: assessment.strangers.iter().map(unknown_user).collect(),
             unknown_servers: found.unknown_nodes.iter().cloned().collect(),
             vanished_servers: found.sightings.vanished(),
-            silent_servers: found.why_silent.iter().map(silent_server).collect(),
+            silent_servers: found.sightings.silent.iter().map(silent_server).collect(),
             bus_is_the_same: found.sightings.same_store,
             unreadable_commands: found.unreadable,
             api_keys: assessment.api_keys.clone(),
@@ -240,9 +240,9 @@ fn ended_old(ended: &EndedOld) -> EndedOldCertificate {
     }
 }
 
-fn silent_server((node, why): &(NodeId, String)) -> SilentServer {
+fn silent_server((node, &why): (&NodeId, &&'static str)) -> SilentServer {
     SilentServer {
         server_id: node.clone(),
-        why: why.clone(),
+        why,
     }
 }

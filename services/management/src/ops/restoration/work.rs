@@ -1,7 +1,5 @@
 //! What a decision asks for of each user.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use vpnmanager_nats::ids::{CommonName, Revision};
 
@@ -68,6 +66,8 @@ pub(super) struct Ended<'a> {
     pub(super) revoked: &'a [CommonName],
     /// Certificates of old servers of which less is accepted.
     pub(super) old: &'a [EndedOld],
+    /// Whether profiles were made since: a device that is left without any gets a new one.
+    pub(super) renewed: bool,
 }
 
 /// What is to be done.
@@ -77,10 +77,8 @@ pub(super) struct Work<'a> {
     pub(super) raised: Vec<Change>,
     /// Less is accepted than the file says.
     pub(super) ended: Vec<Ended<'a>>,
-    /// Those of the last of whom profiles were made since.
-    pub(super) renewed: HashSet<i64>,
-    /// Users who were removed. They are among those who are raised, too.
-    pub(super) removed: Vec<i64>,
+    /// Users who were removed. Their revision is raised first.
+    pub(super) removed: Vec<Change>,
     /// How many of those whose access ends are only suspended because nobody knows more.
     pub(super) suspended: usize,
 }
@@ -119,21 +117,18 @@ impl<'a> Work<'a> {
             suspend: newer.suspended,
             ends: newer.ends,
         };
-        if !newer.unknown.is_empty() {
-            self.renewed.insert(one.id);
-        }
         self.ended.push(Ended {
             change,
             revoked: &newer.revoked,
             old: &newer.old_ended,
+            renewed: !newer.unknown.is_empty(),
         });
     }
 
     fn remove(&mut self, one: &Judged, revision: Option<Revision>, is_certain: bool) {
         let change = Change::raise(one, revision.unwrap_or(one.filed.revision));
         if is_certain {
-            self.removed.push(one.id);
-            self.raised.push(change);
+            self.removed.push(change);
             return;
         }
         self.suspended += 1;
@@ -145,6 +140,7 @@ impl<'a> Work<'a> {
             change,
             revoked: &[],
             old: &[],
+            renewed: false,
         });
     }
 }

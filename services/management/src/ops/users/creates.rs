@@ -46,7 +46,7 @@ impl Creates {
     }
 }
 
-/// Whose turn it is: that of a key at an address, so that neither holds up others who have the same key.
+/// Whose turn it is: that of a key, and then that of an address with it, so that one holds up neither other keys nor others who have the same one.
 fn caller_of(new: &NewUser) -> (String, Option<IpAddr>) {
     (new.actor.name.clone(), new.actor.address)
 }

@@ -40,6 +40,8 @@ use crate::{
 
 /// The most reports in one transaction.
 const BATCH: usize = 256;
+/// No more are added when they have so many bytes: a batch of reports as large as can be takes no longer than one of small ones.
+const BATCH_BYTES: usize = 256 * 1024;
 /// Tombstones that wait to be deleted from the stream, and how many are deleted at the same time.
 const FORGETTING: usize = 4096;
 const FORGOTTEN_AT_ONCE: usize = 16;
@@ -88,10 +90,13 @@ async fn forget(app: &App, mut due: mpsc::Receiver<AckedTombstone>) {
 
 /// What has arrived, up to a batch. The sources take turns, so that one node with many reports does not hold up the others.
 fn gather(first: Delivery, sources: &mut SelectAll<Source>) -> Vec<Delivery> {
+    let mut bytes = first.size();
     let mut batch = vec![first];
     while batch.len() < BATCH
+        && bytes < BATCH_BYTES
         && let Some(Some(next)) = sources.next().now_or_never()
     {
+        bytes += next.size();
         batch.push(next);
     }
     batch

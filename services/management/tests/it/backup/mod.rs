@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use vpnmanager_management::{
-    backup::{BackupError, Created, Destination, Key, Order, RestoreError, Restored, Seal, create_backup, restore},
+    backup::{BackupError, Contents, Destination, Key, Order, RestoreError, Seal, create_backup, restore},
     config::DatabaseConfig,
 };
 use vpnmanager_testbed::postgres;
@@ -62,7 +62,7 @@ impl Site {
         }
     }
 
-    async fn save(&self) -> Result<Created, BackupError> {
+    async fn save(&self) -> Result<Contents, BackupError> {
         create_backup(self.order()).await
     }
 
@@ -76,12 +76,12 @@ impl Site {
         }
     }
 
-    async fn restore(&self, url: &str) -> Result<Restored, RestoreError> {
+    async fn restore(&self, url: &str) -> Result<Contents, RestoreError> {
         restore_file(&self.file(), &self.destination(url)).await
     }
 }
 
-async fn restore_file(file: &Path, to: &Destination) -> Result<Restored, RestoreError> {
+async fn restore_file(file: &Path, to: &Destination) -> Result<Contents, RestoreError> {
     restore(file, Key::Passphrase(PASSPHRASE.into()), to).await
 }
 

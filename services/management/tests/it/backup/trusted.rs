@@ -100,7 +100,7 @@ async fn a_stolen_node_neither_ends_nor_revives_users_of_another_one() {
         }
     }
     let (undecided, found, assessment) = site.look().await;
-    assert!(found.why_silent.is_empty(), "{:?}", found.why_silent);
+    assert!(found.sightings.silent.is_empty(), "{:?}", found.sightings.silent);
     let json = serde_json::to_value(Review::of(&undecided, &found, &assessment)).expect("JSON");
     assert_eq!(json["moved"][0]["username"], "carol", "{json}");
     let disbelieved: Vec<&str> = json["disbelieved"]

@@ -97,5 +97,5 @@ async fn guesses_are_counted_and_put_off() {
     );
     page_of(put_off, StatusCode::TOO_MANY_REQUESTS).await;
 
-    assert_eq!(stack.refusals().await, BTreeMap::from([(String::new(), 4)]));
+    assert_eq!(stack.refusals(4).await, BTreeMap::from([(String::new(), 4)]));
 }

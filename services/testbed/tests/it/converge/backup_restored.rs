@@ -6,7 +6,6 @@ use std::{fs, path::Path, process::Command, time::Instant};
 use serde_json::json;
 use vpnmanager_testbed::{
     binaries,
-    postgres::Postgres,
     stack::{Part, Stack},
     wait,
 };
@@ -14,7 +13,6 @@ use vpnmanager_testbed::{
 use super::records::{Records, audited};
 use crate::main_job::site::Site;
 
-const DATABASE: &str = "vpnmanager";
 const PASSPHRASE: &str = "a passphrase of some length";
 
 /// Runs a command of management with the settings of the stack, and gives what it says.
@@ -38,16 +36,8 @@ fn management(stack: &Stack, args: &[&str]) -> String {
 
 /// Nothing of management is left on its machine but the program.
 async fn wipe(stack: &Stack) {
+    stack.empty_database().await.unwrap();
     let state = stack.state();
-    let server = state.process(Part::Postgres).unwrap();
-    let cluster = Postgres::adopt(
-        &state.dir.join("postgres"),
-        state.postgres_port,
-        state.durability,
-        server,
-    );
-    cluster.drop_database(DATABASE).await.unwrap();
-    cluster.create_database(DATABASE).await.unwrap();
     for folder in [state.bus_dir(), state.bus_store(), state.dir.join("pki")] {
         fs::remove_dir_all(folder).unwrap();
     }

@@ -1,19 +1,21 @@
 //! PostgreSQL restored from an older dump: what the dump says becomes true, by revisions that nobody has seen yet.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Instant,
+};
 
 use serde_json::json;
 use vpnmanager_testbed::{
     binaries,
-    postgres::Postgres,
     stack::{Part, Stack},
     wait,
 };
 
 use super::records::{Held, NOTICED, Records, audited, journal};
 use crate::main_job::site::Site;
-
-const DATABASE: &str = "vpnmanager";
 
 /// A program of PostgreSQL's that lies beside the server.
 fn run(program: &str, args: &[&str]) {
@@ -38,18 +40,9 @@ fn dump(stack: &Stack) -> PathBuf {
     file
 }
 
-async fn restore(stack: &Stack, file: &std::path::Path) {
-    let state = stack.state();
-    let server = state.process(Part::Postgres).unwrap();
-    let cluster = Postgres::adopt(
-        &state.dir.join("postgres"),
-        state.postgres_port,
-        state.durability,
-        server,
-    );
-    cluster.drop_database(DATABASE).await.unwrap();
-    cluster.create_database(DATABASE).await.unwrap();
-    let url = state.database_url();
+async fn restore(stack: &Stack, file: &Path) {
+    stack.empty_database().await.unwrap();
+    let url = stack.state().database_url();
     let args = ["--quiet", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--file"];
     run("psql", &[&args[..], &[file.to_str().unwrap(), &url]].concat());
 }

@@ -95,7 +95,7 @@ async fn another_user_of_that_name_is_renamed_once() {
 async fn what_the_old_authority_revokes_is_revoked_by_the_next_import_at_once() {
     let stack = with_alice().await;
     let mut revoked = certified("alice", 1);
-    revoked.certificates[0].revoked_at = Some(chrono::Utc::now());
+    revoked.certificates[0].is_revoked = true;
 
     let report = import(&stack, "node-1", &source(vec![revoked])).await;
 

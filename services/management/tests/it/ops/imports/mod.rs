@@ -46,7 +46,7 @@ fn certified(name: &str, serial: u32) -> FoundUser {
         common_name: name.to_owned(),
         serial: serial.to_string().parse().expect("a serial number"),
         not_after: *NOT_AFTER,
-        revoked_at: None,
+        is_revoked: false,
     };
     FoundUser {
         certificates: vec![certificate],
@@ -145,7 +145,11 @@ async fn users_are_created_with_their_certificates_and_the_same_source_changes_n
         created_at: DateTime::from_timestamp(1_600_000_000, 0),
         ..certified("bob", 2)
     };
-    let read = source(vec![certified("alice", 1), suspended, uncertified("carol")]);
+    let seen = FoundUser {
+        last_access: DateTime::from_timestamp(1_700_000_000, 0),
+        ..certified("alice", 1)
+    };
+    let read = source(vec![seen, suspended, uncertified("carol")]);
 
     let report = import(&stack, "node-1", &read).await;
 
@@ -154,7 +158,9 @@ async fn users_are_created_with_their_certificates_and_the_same_source_changes_n
     assert_eq!(accepted(&stack).await, ["node-1 alice", "node-1 bob"]);
     let bob = view(&stack, "bob").await.expect("there").user;
     assert_eq!((bob.active, bob.server_id.as_str()), (false, "node-1"));
-    assert_eq!(bob.created_at.timestamp(), 1_600_000_000);
+    assert_eq!((bob.created_at.timestamp(), bob.last_access), (1_600_000_000, None));
+    let alice = view(&stack, "alice").await.expect("there").user;
+    assert_eq!(alice.last_access, DateTime::from_timestamp(1_700_000_000, 0));
     assert_eq!(audited(&stack, AuditAction::UserCreated).await.len(), 3);
     assert_eq!(audited(&stack, AuditAction::UsersImported).await.len(), 1);
     let recorded = get_import(&stack.app.db, report.id.expect("recorded")).await;
@@ -225,7 +231,7 @@ async fn a_node_is_told_of_its_own_old_certificates_alone() {
     let alice = &mut read.found.users[0];
     let lost = FoundCertificate {
         serial: "1".parse().expect("a serial number"),
-        revoked_at: Some(Utc::now()),
+        is_revoked: true,
         ..alice.certificates[0].clone()
     };
     alice.certificates.insert(0, lost);

@@ -20,6 +20,8 @@ use crate::main_job::site::{Site, nodes::agent_when};
 
 /// What both sides log of a handshake that came to nothing.
 const HANDSHAKE_FAILED: &str = "TLS Error: TLS handshake failed";
+/// As the page quotes it.
+const WAITS_FOR_OLD: &str = "it is started once your own OpenVPN, which answers at its management socket, has ended";
 /// The nodes of the page.
 pub(super) const NODES: [u8; 2] = [1, 2];
 /// The units that it names.
@@ -167,6 +169,15 @@ impl Scene {
         .await;
     }
 
+    /// Waits until the agent of this node says that it starts its OpenVPN once that of the operator has ended.
+    pub(super) async fn agent_waits_for_old(&self, node: u8) {
+        let api = self.site.stack.node(node).unwrap().api();
+        agent_when(&api, format_args!("node-{node} to wait for the old server"), |health| {
+            health.to_string().contains(WAITS_FOR_OLD)
+        })
+        .await;
+    }
+
     /// The OpenVPN that the agent of this node runs for old certificates.
     pub(super) fn old_of_agent(&self, node: u8) -> Option<Identity> {
         let dir = self.site.stack.node(node).unwrap().dir();
@@ -239,8 +250,6 @@ impl Scene {
                 self.old(node).stop().await;
                 self.old(node).start().await;
             }
-            ("start", AGENT_UNIT) => self.start_agent(node),
-            ("stop", AGENT_UNIT) => self.site.stack.stop_part(Part::Node(node)).await.unwrap(),
             ("restart", AGENT_UNIT) => {
                 self.site.stack.stop_part(Part::Node(node)).await.unwrap();
                 self.start_agent(node);

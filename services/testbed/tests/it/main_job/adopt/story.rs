@@ -17,6 +17,10 @@ use crate::main_job::{network::inner_address, site::Visitor};
 
 /// Alice's address at the first old server.
 const FIXED: &str = "10.8.0.50";
+/// How often the old servers are restarted to see what that costs.
+const RESTARTS: usize = 3;
+/// A client looks at its timers once a second. So the same outage may cost it a second more, and not the four of a further try.
+const CLIENT_TIMERS: Duration = Duration::from_secs(1);
 /// Where old profiles dial.
 const OLD_LISTENER: &str = "udp:1194";
 
@@ -86,13 +90,15 @@ async fn longest_gap(visitor: Visitor) -> (Connection, Duration) {
     (connection, pings.stop().await.longest_gap)
 }
 
-/// What one planned restart of the old server of this node costs its client.
+/// What one planned restart of the old server of this node costs its client: the longest of some.
 async fn floor_of(scene: &mut Scene, node: u8, visitor: Visitor) -> (Connection, Duration) {
-    let before = visitor.connection.client.connections();
-    let old = scene.old(node);
-    old.stop().await;
-    old.start().await;
-    is_back(&visitor, before).await;
+    for _ in 0..RESTARTS {
+        let before = visitor.connection.client.connections();
+        let old = scene.old(node);
+        old.stop().await;
+        old.start().await;
+        is_back(&visitor, before).await;
+    }
     longest_gap(visitor).await
 }
 
@@ -236,14 +242,20 @@ async fn a_fleet_is_adopted_by_the_page_and_its_clients_lose_no_more_than_one_re
     assert_eq!(nodes, ["node-1", "node-2"], "{listed}");
 
     let managed = settings_in(&page.next("Have the agent run the old server"));
-    let switch = page.next("Have the agent run the old server");
-    let before = [&alice, &nora, &bob].map(|visitor| visitor.connection.client.connections());
-    for node in NODES {
+    let restart = page.next("Have the agent run the old server");
+    let stop = page.next("Have the agent run the old server");
+    for (node, visitors) in [(1, vec![&alice, &bob]), (2, vec![&nora])] {
         scene.tell_agent(node, managed.clone());
-        scene.at_node(node, &switch).await;
-    }
-    for (visitor, before) in [&alice, &nora, &bob].into_iter().zip(before) {
-        is_back(visitor, before).await;
+        scene.at_node(node, &restart).await;
+        scene.agent_waits_for_old(node).await;
+        let before: Vec<usize> = visitors
+            .iter()
+            .map(|visitor| visitor.connection.client.connections())
+            .collect();
+        scene.at_node(node, &stop).await;
+        for (visitor, before) in visitors.into_iter().zip(before) {
+            is_back(visitor, before).await;
+        }
     }
     for node in NODES {
         scene.is_well(node).await;
@@ -255,13 +267,13 @@ async fn a_fleet_is_adopted_by_the_page_and_its_clients_lose_no_more_than_one_re
     for (name, visitor, floor) in [("alice", alice, alices_floor), ("nora", nora, noras_floor)] {
         let (connection, gap) = longest_gap(visitor).await;
         eprintln!(
-            "measured: {name} was without answers for {} ms at most while her server was adopted; one planned restart before cost {} ms",
+            "measured: {name} was without answers for {} ms at most while her server was adopted; a planned restart before cost {} ms at most",
             gap.as_millis(),
             floor.as_millis()
         );
         assert!(
-            gap <= wait::under_load(floor),
-            "{name}: {gap:?}, and a restart {floor:?}"
+            gap <= floor + CLIENT_TIMERS,
+            "{name}: {gap:?}, and a restart {floor:?} at most"
         );
         visitors.push(Visitor::begin(connection).await);
     }
