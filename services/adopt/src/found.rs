@@ -99,7 +99,8 @@ pub struct FoundUser {
 
 impl FoundUser {
     /// Somebody whom the source lets in, and of whom it says nothing else.
-    pub(crate) fn new(name: String, place: Place) -> Self {
+    #[must_use]
+    pub fn new(name: String, place: Place) -> Self {
         Self {
             name,
             place,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use sea_orm::DatabaseConnection;
 use tokio::sync::Mutex;
-use vpnmanager_nats::{connect::Bus, endpoint::BusPlace, topology::Topology};
-use vpnmanager_runtime::reconcile::Wake;
+use vpnmanager_nats::{connect::Bus, endpoint::BusPlace, topology::Topology, username::Username};
+use vpnmanager_runtime::{in_turn::InTurn, reconcile::Wake};
 
 use crate::{
     bus_access::BusAccess,
@@ -90,6 +90,10 @@ pub struct App {
     pub gatekeeper: Gatekeeper,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
+    /// Whose turn it is to change a user.
+    pub turns_of_users: InTurn<Username>,
+    /// Whose turn it is to change nodes, pools and groups.
+    pub turn_of_fleet: Arc<Mutex<()>>,
     /// Whose turn it is to make a group for own rules of users.
     pub own_group_turn: Arc<Mutex<()>>,
     /// Batches the signing of certificates, so that many share a commit.

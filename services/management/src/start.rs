@@ -16,7 +16,7 @@ use vpnmanager_nats::{
     security::bus_files::open::BusFiles,
     topology::{Topology, TopologyOptions},
 };
-use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
+use vpnmanager_runtime::{error_chain::chain, in_turn::InTurn, reconcile::Wake, tasks::Tasks};
 
 use crate::{
     app::App,
@@ -89,6 +89,8 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
     let app = App {
         creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
+        turns_of_users: InTurn::default(),
+        turn_of_fleet: Arc::default(),
         own_group_turn: Arc::default(),
         signatures: Signatures::start(tasks, &db, &pki),
         config: Arc::new(config),

@@ -13,6 +13,7 @@ pub mod tasks;
 
 pub mod backoff;
 pub mod batch;
+pub mod in_turn;
 pub mod reconcile;
 
 pub mod error_chain;

@@ -16,6 +16,7 @@ use vpnmanager_nats::ids::CommonName;
 use vpnmanager_testbed::{net::Namespace, ping::PingStream, wait, wait::PROMISED_SECOND};
 
 use crate::{
+    agent::Agent,
     before::{Before, Old, credential_in, is_refused, places, serial_of, start_client, with_credential},
     fleet::{Fleet, TOLD_TO_STOP},
     pki::Credential,
@@ -28,13 +29,19 @@ const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 20, 0, 1);
 /// Without an answer for this long, a stream of pings has ended.
 const SILENCE: Duration = Duration::from_secs(2);
 
-#[tokio::test(flavor = "multi_thread")]
-async fn old_clients_connect_as_before_and_who_is_refused_is_gone_within_a_second() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
-        return;
-    };
+/// A node whose OpenVPN runs, its agent, and an old server on its machine; `None` where there are no tunnels.
+async fn scene() -> Option<(Fleet, Agent, Before)> {
+    let fleet = Fleet::build_with(LISTENERS, None).await?;
     let agent = fleet.start().await;
     let before = Before::make(&fleet);
+    Some((fleet, agent, before))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn old_clients_connect_as_before_and_who_is_refused_is_gone_within_a_second() {
+    let Some((fleet, agent, before)) = scene().await else {
+        return;
+    };
     fs::write(before.dir.join("ccd/alice"), "ifconfig-push 10.20.0.77 255.255.255.0\n").expect("written");
     let old = Old::managed(&fleet, &before).await;
     let mut alice = old.connect(&fleet, &before, "alice").await;
@@ -107,11 +114,9 @@ async fn old_clients_connect_as_before_and_who_is_refused_is_gone_within_a_secon
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certificate_of_one_authority_never_passes_where_the_other_one_counts_whatever_its_name() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+    let Some((fleet, agent, before)) = scene().await else {
         return;
     };
-    let agent = fleet.start().await;
-    let before = Before::make(&fleet);
     let old = Old::managed(&fleet, &before).await;
     let (name, profile) = fleet.credential("alice");
     // The worst case: both lists have the same name.
@@ -152,11 +157,9 @@ async fn a_certificate_of_one_authority_never_passes_where_the_other_one_counts_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_certificate_is_refused_and_another_one_of_the_same_name_is_not() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+    let Some((fleet, agent, before)) = scene().await else {
         return;
     };
-    let agent = fleet.start().await;
-    let before = Before::make(&fleet);
     let old = Old::managed(&fleet, &before).await;
     let name: CommonName = "carol".parse().expect("a name");
     let (lost, renewed) = (before.pki.user(&name), before.pki.user(&name));
@@ -188,11 +191,9 @@ async fn a_revoked_certificate_is_refused_and_another_one_of_the_same_name_is_no
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_outlives_the_agent_is_found_again_and_ends_where_the_node_must_not_serve() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+    let Some((fleet, agent, before)) = scene().await else {
         return;
     };
-    let agent = fleet.start().await;
-    let before = Before::make(&fleet);
     let old = Old::managed(&fleet, &before).await;
     let pid = old.is(BackendState::Up).await.pid;
     let bob = old.connect(&fleet, &before, "bob").await;
@@ -220,11 +221,9 @@ async fn it_outlives_the_agent_is_found_again_and_ends_where_the_node_must_not_s
 
 #[tokio::test(flavor = "multi_thread")]
 async fn beside_an_operators_own_the_agent_refuses_and_cuts_once_its_lines_are_there() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+    let Some((fleet, agent, before)) = scene().await else {
         return;
     };
-    let agent = fleet.start().await;
-    let before = Before::make(&fleet);
     let places = places(&fleet);
     let socket = places.control_socket.clone();
     let check = ExternalCheck::new(before.conf(), places);
@@ -245,6 +244,7 @@ async fn beside_an_operators_own_the_agent_refuses_and_cuts_once_its_lines_are_t
         .expect("found");
 
     let alice = old.connect(&fleet, &before, "alice").await;
+    old.has_sessions(&[&alice.name]).await;
     let names = std::slice::from_ref(&alice.name);
     old.listener.deny(names).await.expect("refused");
     let cut = old.listener.disconnect(names, Parting::Halt).await.expect("cut");
@@ -257,11 +257,9 @@ async fn beside_an_operators_own_the_agent_refuses_and_cuts_once_its_lines_are_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_agent_cuts_at_an_operators_own_and_starts_its_own_once_that_has_ended() {
-    let Some(fleet) = Fleet::build_with(LISTENERS, None).await else {
+    let Some((fleet, agent, before)) = scene().await else {
         return;
     };
-    let agent = fleet.start().await;
-    let before = Before::make(&fleet);
     // An earlier agent has made them.
     for folder in ["run", "allow.old", "revoked.old"] {
         fs::create_dir_all(fleet.dir().join(folder)).expect("made");

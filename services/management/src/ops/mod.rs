@@ -37,6 +37,7 @@ mod database_now;
 pub mod due;
 pub mod housekeeping;
 mod in_batches;
+mod in_turn;
 pub mod read_audit;
 pub mod sqlstate;
 pub mod transact;

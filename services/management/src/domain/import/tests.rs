@@ -54,18 +54,13 @@ fn revoked(certificate: FoundCertificate) -> FoundCertificate {
 }
 
 fn user(name: &str, certificates: Vec<FoundCertificate>) -> FoundUser {
+    let place = Place {
+        file: "index.txt".to_owned(),
+        line: Some(1),
+    };
     FoundUser {
-        name: name.to_owned(),
-        place: Place {
-            file: "index.txt".to_owned(),
-            line: Some(1),
-        },
-        active: true,
-        created_at: None,
-        expires_at: None,
-        last_access: None,
         certificates,
-        client: None,
+        ..FoundUser::new(name.to_owned(), place)
     }
 }
 

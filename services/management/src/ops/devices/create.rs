@@ -16,8 +16,8 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::give::{NewCredential, give_credentials},
+        in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
             next_revision::next_revision,
@@ -65,7 +65,7 @@ pub async fn create_device(
     username: &Username,
     name: &DeviceName,
 ) -> Result<CreatedDevice, CreateDeviceError> {
-    let created = transact(&app.db, |tx| async move {
+    let created = transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let held = of_user(&*tx, &before).await?;
         if let Some(twin) = held

@@ -9,9 +9,9 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::revoke::revoke_of_device,
+        in_turn::transact_on_user,
         links::revoke::end_links,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{
             locked::locked_user,
             next_revision::next_revision,
@@ -27,7 +27,7 @@ pub async fn revoke_device(
     username: &Username,
     name: &DeviceName,
 ) -> Result<UserView, DeviceError> {
-    let view = transact(&app.db, |tx| async move {
+    let view = transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let revoked = revoke_of_device(&tx, before.id, name).await?;
         if revoked.is_empty() {

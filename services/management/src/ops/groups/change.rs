@@ -21,9 +21,9 @@ use crate::{
             read::{self, GroupView},
             tell::{TellGroupsError, count_change},
         },
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
         quotas::{set::set_quota, settle::settle_group},
-        transact::transact,
     },
 };
 
@@ -88,7 +88,7 @@ pub async fn change_group(
     change: GroupChange,
 ) -> Result<GroupView, ChangeGroupError> {
     let change = &change;
-    let view = transact(&app.db, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
+    let view = transact_on_fleet(app, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
     settle_members(app, &view.group).await;
     Ok(view)
 }

@@ -19,9 +19,9 @@ use crate::{
             read::{self, GroupView},
             tell::{TellGroupsError, check_room, count_change},
         },
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
         quotas::set::set_quota,
-        transact::transact,
     },
 };
 
@@ -85,7 +85,7 @@ pub enum CreateGroupError {
 /// Creates a group without members, and has all nodes asked for a handshake, whose answer brings them the group.
 pub async fn create_group(app: &App, actor: &Actor, new: NewGroup) -> Result<GroupView, CreateGroupError> {
     let new = &new;
-    transact(&app.db, |tx| async move { record(app, &tx, actor, new).await }).await
+    transact_on_fleet(app, |tx| async move { record(app, &tx, actor, new).await }).await
 }
 
 async fn record(

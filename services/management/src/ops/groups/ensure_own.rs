@@ -11,8 +11,8 @@ use crate::{
             check::CheckGroupError,
             tell::{TellGroupsError, check_room, count_change},
         },
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        transact::transact,
     },
 };
 
@@ -68,7 +68,7 @@ pub(in crate::ops) async fn ensure_own_group(app: &App, wanted: &OwnGroup) -> Re
     if is_there(&app.db, wanted).await? {
         return Ok(());
     }
-    transact(&app.db, |tx| async move { record(&tx, wanted).await }).await
+    transact_on_fleet(app, |tx| async move { record(&tx, wanted).await }).await
 }
 
 async fn is_there(db: &impl ConnectionTrait, wanted: &OwnGroup) -> Result<bool, DbErr> {

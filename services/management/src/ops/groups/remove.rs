@@ -10,8 +10,8 @@ use crate::{
     ops::{
         audit::{self, Entry, group_snapshot},
         groups::{read::count_users, tell::raise_revision},
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        transact::transact,
     },
 };
 
@@ -34,7 +34,7 @@ pub enum RemoveGroupError {
 
 /// Deletes a group without members, and has all nodes asked for a handshake.
 pub async fn remove_group(app: &App, actor: &Actor, name: &GroupName) -> Result<(), RemoveGroupError> {
-    transact(&app.db, |tx| async move { record(app, &tx, actor, name).await }).await
+    transact_on_fleet(app, |tx| async move { record(app, &tx, actor, name).await }).await
 }
 
 async fn record(

@@ -9,8 +9,8 @@ use crate::{
             tell::raise_revision,
             unused_own::{Unused, delete_unused, is_any_old, note_unused},
         },
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_all},
-        transact::transact,
     },
 };
 
@@ -21,7 +21,7 @@ pub async fn remove_unused_own_groups(app: &App) -> Result<(), DbErr> {
     if !is_any_old(&app.db).await? {
         return Ok(());
     }
-    transact(&app.db, |tx| async move { record(&tx).await }).await
+    transact_on_fleet(app, |tx| async move { record(&tx).await }).await
 }
 
 async fn record(transaction: &DatabaseTransaction) -> Result<(), DbErr> {

@@ -18,7 +18,7 @@ use crate::{
     },
     ops::{
         audit::{self, Entry, profile_link_snapshot},
-        transact::transact,
+        in_turn::transact_on_user,
         users::{
             fetch_profile::{FetchProfileError, check_issued},
             locked::{LivingUserError, locked_user},
@@ -92,7 +92,7 @@ pub async fn create_link(
     let token = LinkToken::of(random);
     let hash = token.hash();
     let expires_at = (now + terms.time_to_live).trunc_subsecs(6);
-    let id = transact(&app.db, |tx| async move {
+    let id = transact_on_user(app, username, |tx| async move {
         // Whoever revokes the device, or the profiles of it, locks the user too, and ends the links that are there then.
         let user = locked_user(&tx, username).await?;
         check_access(&user, now)?;

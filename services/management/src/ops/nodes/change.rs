@@ -10,13 +10,13 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         credentials::revoke_node::{self, NodeCredentials},
+        in_turn::transact_on_fleet,
         nodes::{
             one_at_a_time::one_at_a_time,
             read::{self, NodeView},
         },
         placement::read_fleet::read_fleet,
         rollouts::leave_drained::leave_drained,
-        transact::transact,
     },
 };
 
@@ -67,11 +67,7 @@ pub async fn change_node(
     node: &NodeId,
     change: NodeChange,
 ) -> Result<NodeView, ChangeNodeError> {
-    transact(
-        &app.db,
-        |tx| async move { record_change(&tx, actor, node, change).await },
-    )
-    .await?;
+    transact_on_fleet(app, |tx| async move { record_change(&tx, actor, node, change).await }).await?;
     app.wake_of_drains();
     app.revocations.wake();
     let view = read::get_node(app, node).await?;

@@ -20,6 +20,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         credentials::revoke_node::{self, NodeCredentials},
+        in_turn::transact_on_fleet,
         nodes::{
             ask::ask_node,
             bus_keys::revoke_bus_key,
@@ -28,7 +29,6 @@ use crate::{
         },
         old_certificates::revoke::revoke_of_node,
         placement::withdraw::count_on,
-        transact::transact,
     },
 };
 
@@ -61,7 +61,7 @@ pub async fn deregister_node(
     node: &NodeId,
     credentials: NodeCredentials,
 ) -> Result<(), DeregisterNodeError> {
-    transact(&app.db, |tx| async move { record(&tx, actor, node, credentials).await }).await?;
+    transact_on_fleet(app, |tx| async move { record(&tx, actor, node, credentials).await }).await?;
     app.revocations.wake();
     retire(app, node).await;
     let enforced = app.bus_access.enforce(&app.db).await;

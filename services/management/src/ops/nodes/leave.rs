@@ -20,6 +20,7 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         busy::Busy,
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_one},
         placement::{choose_homes::choose_homes, hand_over::hand_over, withdraw::withdraw_some},
         publications::make_due::{Urgency, want_newest},
@@ -100,7 +101,7 @@ async fn are_many_left(db: &impl ConnectionTrait, node: &NodeId) -> Result<bool,
 }
 
 async fn finish(app: &App, node: &NodeId) -> Result<Way, DbErr> {
-    let way = transact(&app.db, |tx| async move { end(&tx, node, &app.config.server_id).await }).await?;
+    let way = transact_on_fleet(app, |tx| async move { end(&tx, node, &app.config.server_id).await }).await?;
     app.wake_publishers();
     app.placer.wake();
     Ok(way)

@@ -12,6 +12,7 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, node_snapshot},
+        in_turn::transact_on_fleet,
         nodes::{
             leave::{Way, leave_pool},
             one_at_a_time::one_at_a_time,
@@ -20,7 +21,6 @@ use crate::{
         old_certificates::list::count_on_node,
         placement::withdraw::{count_on, successors},
         pools::ensure::ensure_pool,
-        transact::transact,
     },
 };
 
@@ -50,7 +50,7 @@ pub enum MoveNodeError {
 /// Moves a node. It removes all its users: they stay in the pool that they are in, on its other nodes. Then it is in the new pool, and gets
 /// users of it. A pool that there is not is made. Moving it where it is does nothing, and ends a move that is under way.
 pub async fn move_node(app: &App, actor: &Actor, node: &NodeId, pool: &NodeId) -> Result<NodeView, MoveNodeError> {
-    transact(&app.db, |tx| async move { record(&tx, actor, node, pool).await }).await?;
+    transact_on_fleet(app, |tx| async move { record(&tx, actor, node, pool).await }).await?;
     let way = leave_pool(app, node).await?;
     let view = read::get_node(app, node).await?;
     if let (Way::Blocked, Some(view)) = (way, &view) {

@@ -33,13 +33,13 @@ use crate::{
     ops::{
         audit::{self, Entry, node_snapshot},
         database_now::database_now,
+        in_turn::transact_on_fleet,
         nodes::{
             bus_keys::{last_revocation, revoke_bus_key, time_of_issue},
             host::{UnreachableHost, host_of, warn_of_local_host},
             one_at_a_time::one_at_a_time,
         },
         pools::ensure::ensure_pool,
-        transact::transact,
     },
     pki::{PkiError, Signed},
 };
@@ -164,7 +164,7 @@ pub async fn register_node(
     }
     let wanted = wanted(app, &registration, host).await?;
     let (asked, by, wanted) = (&registration, &authority, &wanted);
-    let recorded = transact(&app.db, |tx| async move { record_node(&tx, asked, by, wanted).await }).await?;
+    let recorded = transact_on_fleet(app, |tx| async move { record_node(&tx, asked, by, wanted).await }).await?;
     warn_of_local_host(&wanted.node, &wanted.host);
     if recorded.replaced_a_key {
         app.bus_access

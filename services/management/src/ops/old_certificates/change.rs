@@ -14,8 +14,8 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, end_of_access::ends_earlier},
     ops::{
         audit::{self, Entry, old_certificate_snapshot},
+        in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{locked::locked_user, next_revision::next_revisions},
     },
 };
@@ -29,7 +29,7 @@ pub async fn change_old_certificate(
     named: &Named,
     expires_at: Option<Option<DateTime<Utc>>>,
 ) -> Result<old_certificate::Model, OldCertificateError> {
-    let changed = transact(&app.db, |tx| async move {
+    let changed = transact_on_user(app, username, |tx| async move {
         let user = locked_user(&tx, username).await?;
         let before = locked(&tx, user.id, named).await?;
         let expires_at = expires_at.map_or(before.expires_at, |at| at.map(|at| at.trunc_subsecs(6)));

@@ -14,8 +14,8 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, old_certificate_snapshot},
+        in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
             next_revision::next_revisions,
@@ -32,7 +32,7 @@ pub async fn revoke_old_certificate(
     username: &Username,
     named: &Named,
 ) -> Result<UserView, OldCertificateError> {
-    let view = transact(&app.db, |tx| async move {
+    let view = transact_on_user(app, username, |tx| async move {
         let user = locked_user(&tx, username).await?;
         let before = locked(&tx, user.id, named).await?;
         let mut row = before.clone().into_active_model();

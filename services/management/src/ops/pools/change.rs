@@ -15,12 +15,12 @@ use crate::{
     },
     ops::{
         audit::{self, Entry, pool_snapshot},
+        in_turn::transact_on_fleet,
         nodes::{one_at_a_time::one_at_a_time, request_handshakes::request_pool},
         pools::{
             find_swallowed::{Nodes, find_swallowed},
             read::{self, PoolView},
         },
-        transact::transact,
     },
 };
 
@@ -62,7 +62,7 @@ pub async fn change_pool(
     change: PoolChange,
 ) -> Result<PoolView, ChangePoolError> {
     let change = &change;
-    let view = transact(&app.db, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
+    let view = transact_on_fleet(app, |tx| async move { record(app, &tx, actor, name, change).await }).await?;
     app.placer.wake();
     Ok(view)
 }

@@ -14,12 +14,12 @@ use crate::{
     },
     ops::{
         audit::{self, Entry, pool_snapshot},
+        in_turn::transact_on_fleet,
         nodes::one_at_a_time::one_at_a_time,
         pools::{
             find_swallowed::{Nodes, find_swallowed},
             read::{self, PoolView},
         },
-        transact::transact,
     },
 };
 
@@ -56,7 +56,7 @@ pub enum CreatePoolError {
 /// Creates a pool without nodes.
 pub async fn create_pool(app: &App, actor: &Actor, new: NewPool) -> Result<PoolView, CreatePoolError> {
     let new = &new;
-    transact(&app.db, |tx| async move { record(app, &tx, actor, new).await }).await
+    transact_on_fleet(app, |tx| async move { record(app, &tx, actor, new).await }).await
 }
 
 async fn record(

@@ -10,8 +10,8 @@ use crate::{
     ops::{
         audit::{self, Entry, pool_snapshot},
         columns::columns_of,
+        in_turn::transact_on_fleet,
         nodes::one_at_a_time::one_at_a_time,
-        transact::transact,
     },
 };
 
@@ -36,11 +36,7 @@ pub async fn ensure_pool(
 
 /// Makes the pools that nodes are in and that have no row: a replica of an older release put them there, and may run beside this one.
 pub async fn ensure_pools(app: &App) -> Result<(), DbErr> {
-    transact(
-        &app.db,
-        |tx| async move { ensure_within(&tx, &app.config.server_id).await },
-    )
-    .await
+    transact_on_fleet(app, |tx| async move { ensure_within(&tx, &app.config.server_id).await }).await
 }
 
 async fn ensure_within(transaction: &DatabaseTransaction, recorder: &str) -> Result<(), DbErr> {

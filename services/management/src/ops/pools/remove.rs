@@ -12,9 +12,9 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, pool_snapshot},
+        in_turn::transact_on_fleet,
         nodes::one_at_a_time::one_at_a_time,
         pools::read::{self, Members},
-        transact::transact,
     },
 };
 
@@ -40,7 +40,7 @@ pub enum RemovePoolError {
 
 /// Deletes a pool without nodes and users that no group names.
 pub async fn remove_pool(app: &App, actor: &Actor, name: &NodeId) -> Result<(), RemovePoolError> {
-    transact(&app.db, |tx| async move { record(app, &tx, actor, name).await }).await
+    transact_on_fleet(app, |tx| async move { record(app, &tx, actor, name).await }).await
 }
 
 async fn record(

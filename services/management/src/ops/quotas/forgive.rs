@@ -12,8 +12,8 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction},
     ops::{
         audit::{self, Entry, user_snapshot},
+        in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
             read::{self, UserView},
@@ -38,7 +38,7 @@ pub enum ForgiveTrafficError {
 /// The user has its whole quota again for the rest of the period, and access if it was over it. The trail warns again when most of it is used.
 /// Changes nothing where nothing was used.
 pub async fn forgive_traffic(app: &App, actor: &Actor, username: &Username) -> Result<UserView, ForgiveTrafficError> {
-    let view = transact(&app.db, |tx| async move {
+    let view = transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let forgivable = read_forgivable(&*tx, &before).await?;
         let Some(Forgivable {

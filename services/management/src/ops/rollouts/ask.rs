@@ -19,11 +19,11 @@ use crate::{
         asker::AskedFor as _,
         audit::{self, Entry},
         database_now::database_now,
+        in_turn::transact_on_fleet,
         nodes::{
             ask::{AskNodeError, ask_node},
             one_at_a_time::one_at_a_time,
         },
-        transact::transact,
     },
 };
 
@@ -38,11 +38,8 @@ pub(super) async fn ask_whether(app: &App, node: &NodeId) -> Willing {
 /// of the node that was drained nobody is on it, unless the time for its drain was over.
 pub(super) async fn ask_to_restart(app: &App, rollout: i64, node: &NodeId) -> Result<(), DbErr> {
     let said = &ask(app, node, NodeRequest::RestartServer { only_ask: false }).await;
-    let moves_clients = transact(
-        &app.db,
-        |tx| async move { record(&tx, rollout, node, said.clone()).await },
-    )
-    .await?;
+    let moves_clients =
+        transact_on_fleet(app, |tx| async move { record(&tx, rollout, node, said.clone()).await }).await?;
     if moves_clients {
         app.wake_of_drains();
     }

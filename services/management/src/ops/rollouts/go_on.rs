@@ -21,8 +21,8 @@ use crate::{
     app::App,
     domain::rollout::{Scene, Told, next},
     ops::{
-        database_now::database_now, nodes::one_at_a_time::one_at_a_time, placement::read_fleet::read_fleet,
-        transact::transact,
+        database_now::database_now, in_turn::transact_on_fleet, nodes::one_at_a_time::one_at_a_time,
+        placement::read_fleet::read_fleet,
     },
 };
 
@@ -63,7 +63,7 @@ async fn advance(app: &App, id: i64) -> Result<(), DbErr> {
 
 /// Does a step, and gives what is to be asked now.
 async fn commit_step(app: &App, id: i64, told: Option<&Told>) -> Result<Option<Ask>, DbErr> {
-    let performed = transact(&app.db, |tx| async move { step(&tx, app, id, told).await }).await?;
+    let performed = transact_on_fleet(app, |tx| async move { step(&tx, app, id, told).await }).await?;
     if performed.moves_clients {
         app.wake_of_drains();
     }

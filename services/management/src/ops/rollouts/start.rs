@@ -20,9 +20,9 @@ use crate::{
     domain::{actor::Actor, audit_action::AuditAction, placement::Fleet, rollout::out_of_service},
     ops::{
         audit::{self, Entry},
+        in_turn::transact_on_fleet,
         nodes::one_at_a_time::one_at_a_time,
         placement::read_fleet::read_fleet,
-        transact::transact,
     },
 };
 
@@ -65,11 +65,7 @@ pub async fn start_rollout(
     pool: &NodeId,
     restarts: Restarts,
 ) -> Result<RolloutView, StartRolloutError> {
-    let view = transact(
-        &app.db,
-        |tx| async move { record(app, &tx, (actor, pool), restarts).await },
-    )
-    .await?;
+    let view = transact_on_fleet(app, |tx| async move { record(app, &tx, (actor, pool), restarts).await }).await?;
     app.rollouts.wake();
     Ok(view)
 }

@@ -13,13 +13,13 @@ use super::{
 use crate::{
     app::App,
     domain::actor::Actor,
-    ops::{nodes::one_at_a_time::one_at_a_time, transact::transact},
+    ops::{in_turn::transact_on_fleet, nodes::one_at_a_time::one_at_a_time},
 };
 
 /// Begins no further node. One that is drained and was not asked to restart is undrained at once; one that restarts is waited for by the background
 /// tasks, and then the rollout ends. While it is waited for, asking again changes nothing.
 pub async fn stop_rollout(app: &App, actor: &Actor, pool: &NodeId) -> Result<RolloutView, RolloutError> {
-    transact(&app.db, |tx| async move { record(app, &tx, actor, pool).await }).await?;
+    transact_on_fleet(app, |tx| async move { record(app, &tx, actor, pool).await }).await?;
     app.wake_of_drains();
     app.rollouts.wake();
     read_rollout(&app.db, pool).await

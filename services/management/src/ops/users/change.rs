@@ -25,9 +25,9 @@ use crate::{
             ensure_own::{LacksOwnGroup, OwnGroupError, with_own_group},
             hold::{hold_groups, hold_own_groups},
         },
+        in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
         quotas::{judge::judge_users, keep_forgiven::keep_forgiven},
-        transact::transact,
         users::{
             locked::{LivingUserError, locked_user},
             own_limits::{set_own_group, set_own_limits},
@@ -126,7 +126,7 @@ async fn record(
     username: &Username,
     change: &UserChange,
 ) -> Result<Changed, ChangeUserError> {
-    transact(&app.db, |tx| async move {
+    transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let revision = before.revision;
         let user = apply(app, &tx, actor, before, change).await?;

@@ -21,7 +21,7 @@ use crate::{
     ops::{
         credentials::renew::Renewing,
         devices::limit::{BeyondLimit, beyond_limit},
-        transact::transact,
+        in_turn::transact_on_user,
         users::{
             locked::{LivingUserError, locked_user},
             read::{self, UserView},
@@ -104,7 +104,7 @@ pub async fn reissue_where_needed(
     username: &Username,
     wanted: &Reissue,
 ) -> Result<Reissued, ReissueError> {
-    let reissued = transact(&app.db, |tx| async move {
+    let reissued = transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         let renewals = needed(&tx, &before, wanted).await?;
         if renewals.is_empty() {

@@ -11,9 +11,9 @@ use crate::{
     ops::{
         audit::{self, Entry, user_snapshot},
         credentials::revoke::revoke_all,
+        in_turn::transact_on_user,
         old_certificates::revoke::revoke_of_user,
         publications::make_due::{Urgency, want_newest},
-        transact::transact,
         users::{
             end_removals::end_removals,
             locked::{LivingUserError, locked_user},
@@ -24,7 +24,7 @@ use crate::{
 
 /// Revokes all credentials of a living user, and makes its nodes remove it.
 pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Result<UserView, LivingUserError> {
-    let view = transact(&app.db, |tx| async move {
+    let view = transact_on_user(app, username, |tx| async move {
         let before = locked_user(&tx, username).await?;
         Ok::<_, LivingUserError>(remove_within(&tx, &app.config.server_id, actor, before).await?)
     })

@@ -6,7 +6,7 @@ use std::{collections::HashMap, num::NonZeroU32};
 use futures_util::{
     FutureExt, StreamExt,
     future::join_all,
-    stream::{self, SelectAll},
+    stream::{self, BoxStream, SelectAll},
 };
 use governor::{DefaultDirectRateLimiter, Quota};
 use tokio::sync::mpsc;
@@ -40,7 +40,7 @@ use crate::{
 
 /// The most reports in one transaction.
 const BATCH: usize = 256;
-/// No more are added when they have so many bytes: a batch of reports as large as can be takes no longer than one of small ones.
+/// When they have so many bytes, the next ones go into another: whoever has an ack in a batch waits until all of it is read and recorded.
 const BATCH_BYTES: usize = 256 * 1024;
 /// Tombstones that wait to be deleted from the stream, and how many are deleted at the same time.
 const FORGETTING: usize = 4096;
@@ -65,7 +65,7 @@ pub(super) async fn run(app: App, mut opened: mpsc::Receiver<Source>, stop: Canc
         loop {
             tokio::select! {
                 Some(source) = opened.recv() => sources.push(source),
-                Some(first) = sources.next() => recorder.work_off(gather(first, &mut sources)).await,
+                Some(first) = sources.next() => recorder.work_off(gather(first, &mut sources, Delivery::size)).await,
                 () = stop.cancelled() => return,
             }
         }
@@ -89,14 +89,14 @@ async fn forget(app: &App, mut due: mpsc::Receiver<AckedTombstone>) {
 }
 
 /// What has arrived, up to a batch. The sources take turns, so that one node with many reports does not hold up the others.
-fn gather(first: Delivery, sources: &mut SelectAll<Source>) -> Vec<Delivery> {
-    let mut bytes = first.size();
+fn gather<T>(first: T, sources: &mut SelectAll<BoxStream<'_, T>>, size: fn(&T) -> usize) -> Vec<T> {
+    let mut bytes = size(&first);
     let mut batch = vec![first];
     while batch.len() < BATCH
         && bytes < BATCH_BYTES
         && let Some(Some(next)) = sources.next().now_or_never()
     {
-        bytes += next.size();
+        bytes += size(&next);
         batch.push(next);
     }
     batch
@@ -220,6 +220,24 @@ impl UnknownUsers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_has_so_many_reports_or_so_many_bytes_of_all_nodes_in_turn() {
+        let gathered = |size: usize| {
+            let node = move |name: char| stream::iter(vec![(name, size); 1_000]).boxed();
+            let mut sources = stream::select_all([node('a'), node('b')]);
+            gather(('b', size), &mut sources, |(_, size)| *size)
+        };
+        let of = |batch: &[(char, usize)], name| batch.iter().filter(|(node, _)| *node == name).count();
+        let small = gathered(300);
+        assert_eq!((small.len(), of(&small, 'a')), (BATCH, BATCH / 2));
+        let large = gathered(48_000);
+        assert_eq!(
+            (large.len(), of(&large, 'a')),
+            (6, 3),
+            "with the sixth there are 256 KiB and more"
+        );
+    }
 
     #[test]
     fn a_node_with_many_unknown_users_leaves_the_budget_of_another_alone() {

@@ -1,10 +1,13 @@
 //! Who waits for whom in PostgreSQL.
 
+use futures_util::future::join_all;
+use poem::http::Method;
 use sea_orm::{
     ConnectionTrait as _, DatabaseBackend, DatabaseConnection, EntityTrait, FromQueryResult, QuerySelect, Statement,
     TransactionTrait,
 };
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 use vpnmanager_entities::server;
 use vpnmanager_management::ops::{
     credentials::revoke_node::NodeCredentials,
@@ -20,8 +23,8 @@ use vpnmanager_testbed::wait;
 
 use super::{actor, create, enrol, node, nodes::heartbeat};
 use crate::{
-    database::{connect, run},
-    stack::Stack,
+    database::{connect, number, run},
+    stack::{Stack, get, send},
 };
 
 #[tokio::test]
@@ -54,6 +57,48 @@ async fn changes_of_users_do_not_wait_for_a_node_that_is_being_deregistered() {
     };
     tokio::time::timeout(wait::SOON, changes).await.expect("nobody waits");
     deregistration.rollback().await.expect("rolled back");
+}
+
+/// More than management has connections.
+const CROWD: usize = 60;
+
+#[tokio::test]
+async fn a_crowd_that_changes_one_user_or_one_pool_leaves_connections_to_others() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    create(&stack, "alice").await;
+    let nothing = json!({});
+    let other = connect(stack.config.database.connection_url().expose_secret()).await;
+    for (lock, path) in [
+        (
+            "SELECT FROM users WHERE username = 'alice' FOR UPDATE",
+            "/api/users/alice",
+        ),
+        ("SELECT pg_advisory_xact_lock(7816539210442)", "/api/pools/default"),
+    ] {
+        let held = other.begin().await.expect("begun");
+        held.execute_unprepared(lock).await.expect("locked");
+        let crowd = join_all((0..CROWD).map(|_| send(&stack, Method::PATCH, path, &nothing)));
+        let beside = async {
+            let one_waits =
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()";
+            let waits = wait::until(wait::SOON, "one of them to wait", async || {
+                number(&other, one_waits).await > 0
+            });
+            waits.await.expect("it waits");
+            let listed = tokio::time::timeout(wait::SOON, get(&stack, "/api/users")).await;
+            assert_eq!(
+                listed.expect("nobody else waits")["items"][0]["username"],
+                "alice",
+                "{path}"
+            );
+            held.rollback().await.expect("given back");
+        };
+        let (answers, ()) = tokio::join!(crowd, beside);
+        for answer in answers {
+            answer.assert_status_is_ok();
+        }
+    }
 }
 
 #[tokio::test]
@@ -101,7 +146,7 @@ async fn replicas_that_hear_of_the_same_nodes_at_once_never_deadlock() {
     let [a, b, c, d] = ids;
 
     let replicas = [[a, b, c, d], [d, c, b, a], [b, d, a, c], [c, a, d, b]];
-    futures_util::future::join_all(replicas.map(hear)).await;
+    join_all(replicas.map(hear)).await;
 
     // A server tells its statistics at the end of a session at the latest.
     let sessions = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";

@@ -1,5 +1,7 @@
 //! Callers with a right key: who wait for what does not come, and who change much at once.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use reqwest::{Client, RequestBuilder};
@@ -31,15 +33,18 @@ pub(in crate::attack) fn callers(scene: &Scene, size: Size) -> LocalBoxFuture<'_
             .send()
             .await?
             .error_for_status()?;
-        let (wait, count) = size.pick(("20s", 1_000), ("3s", 100));
-        let asked = ask_all(count, |http, _number| {
-            http.patch(format!("{user}?wait={wait}"))
+        let (wait, count) = size.pick((Duration::from_secs(20), 1_000), (Duration::from_secs(3), 100));
+        let mut asked = ask_all(count, |http, _number| {
+            http.patch(format!("{user}?wait={}s", wait.as_secs()))
                 .header("X-API-Key", &key)
                 .json(&json!({}))
         })
-        .await;
+        .await?;
         drop(agent);
-        asked
+        if asked.seconds < wait.as_secs_f64() {
+            asked.wrong.push("nobody waited".to_owned());
+        }
+        Ok(asked)
     }
     .boxed_local()
 }

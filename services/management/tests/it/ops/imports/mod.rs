@@ -5,6 +5,7 @@ mod large;
 mod placed;
 mod sessions;
 
+use std::path::Path;
 use std::sync::LazyLock;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -55,19 +56,7 @@ fn certified(name: &str, serial: u32) -> FoundUser {
 }
 
 fn uncertified(name: &str) -> FoundUser {
-    FoundUser {
-        name: name.to_owned(),
-        place: Place {
-            file: "index.txt".to_owned(),
-            line: None,
-        },
-        active: true,
-        created_at: None,
-        expires_at: None,
-        last_access: None,
-        certificates: Vec::new(),
-        client: None,
-    }
+    FoundUser::new(name.to_owned(), Place::file(Path::new("index.txt")))
 }
 
 fn source(users: Vec<FoundUser>) -> SourceRead {

@@ -19,7 +19,7 @@ use crate::main_job::{network::inner_address, site::Visitor};
 const FIXED: &str = "10.8.0.50";
 /// How often the old servers are restarted to see what that costs.
 const RESTARTS: usize = 3;
-/// A client looks at its timers once a second. So the same outage may cost it a second more, and not the four of a further try.
+/// A client looks at its timers once a second, so the same outage may cost it a second more. Beside other tests it may cost a further try.
 const CLIENT_TIMERS: Duration = Duration::from_secs(1);
 /// Where old profiles dial.
 const OLD_LISTENER: &str = "udp:1194";
