@@ -29,7 +29,7 @@ export PATH := $(TOOLS)/nextest/bin:$(TOOLS)/typos/bin:$(TOOLS)/deny/bin:$(TOOLS
         deb test-packages release prerequisites help
 
 # All targets share this build: the whole workspace with one set of features, so that none has the others compile again.
-all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug
+all: ## Build everything: the services are vpnmanager-management and vpnmanager-endnode in target/debug, the command line is vpnmanager
 	@[ -x $(TESTBED) ] || echo "Building (the first time takes 2 to 3 minutes) ..."
 	@$(CARGO) build --workspace --bins
 
@@ -37,20 +37,20 @@ build-endnode: all ## The same; the agent of a node is target/debug/vpnmanager-e
 
 build-management: all ## The same; the management service is target/debug/vpnmanager-management
 
-install: ## Build both services optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
+install: ## Build the services and the command line optimised and copy them: [PREFIX=/usr/local] [DESTDIR=] [CARGO_PROFILE=release|dev]
 	@case $(CARGO_PROFILE) in \
 	dev) $(CARGO) build --workspace --bins ;; \
-	*) $(CARGO) build --profile $(CARGO_PROFILE) --package vpnmanager-management --package vpnmanager-endnode --bins ;; \
+	*) $(CARGO) build --profile $(CARGO_PROFILE) --package vpnmanager-management --package vpnmanager-endnode --package vpnmanager-cli --bins ;; \
 	esac
 	@install -d "$(DESTDIR)$(PREFIX)/bin"
-	@for service in management endnode; do \
-	    install -m 755 $(BUILT)/vpnmanager-$$service "$(DESTDIR)$(PREFIX)/bin/"; \
-	    echo "$(DESTDIR)$(PREFIX)/bin/vpnmanager-$$service"; \
+	@for program in vpnmanager-management vpnmanager-endnode vpnmanager; do \
+	    install -m 755 $(BUILT)/$$program "$(DESTDIR)$(PREFIX)/bin/"; \
+	    echo "$(DESTDIR)$(PREFIX)/bin/$$program"; \
 	done
 
-deb: ## Make the Debian packages of both programs in target/debian: [REVISION=1]
+deb: ## Make the Debian packages of all programs in target/debian: [REVISION=1]
 	@services/testbed/prerequisites.sh --tools cargo-deb
-	@$(CARGO) build --locked --profile release --package vpnmanager-management --package vpnmanager-endnode --bins
+	@$(CARGO) build --locked --profile release --package vpnmanager-management --package vpnmanager-endnode --package vpnmanager-cli --bins
 	@deploy/packages/build.sh $(OUT) $(OUT)/debian $(REVISION)
 	@ls $(OUT)/debian/*.deb
 
@@ -137,8 +137,10 @@ lint: ## Formatting, clippy, rustdoc, spelling, unused dependencies and the one 
 	@services/testbed/prerequisites.sh --tools typos || true
 	@if [ -x $(TOOLS)/typos/bin/typos ]; then typos; \
 	else echo "lint: spelling was NOT checked: typos cannot be had here" >&2; fi
+	@services/testbed/prerequisites.sh --tools promtool || true
+	@deploy/check-monitoring.sh
 
-audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny); what both programs are made of goes to target/audit (cargo-sbom)
+audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny); what all programs are made of goes to target/audit (cargo-sbom)
 	@services/testbed/prerequisites.sh --tools deny
 	@$(CARGO) deny --locked check bans licenses sources
 	@if $(CARGO) deny --locked fetch db; then $(CARGO) deny --locked check --disable-fetch advisories; \
@@ -146,7 +148,7 @@ audit: ## Licences, sources, banned and vulnerable dependencies (cargo-deny); wh
 	@status=0; CARGO="$(CARGO)" deploy/bill_of_materials.sh $(OUT)/audit || status=$$?; \
 	case $$status in 0) ;; 3) echo "audit: the SBOM was NOT made" >&2 ;; *) exit $$status ;; esac
 
-release: ## Build both programs for a release, with checksums, licences and SBOMs, into target/release-files: [CHECK=1] builds twice and compares
+release: ## Build all programs for a release, with checksums, licences and SBOMs, into target/release-files: [CHECK=1] builds twice and compares
 	@CARGO="$(CARGO)" deploy/release.sh $(if $(CHECK),--check)
 
 quick-start: prerequisites ## Follow the quick start of README.md word for word, on three machines made of namespaces
@@ -155,7 +157,7 @@ quick-start: prerequisites ## Follow the quick start of README.md word for word,
 test-compose: all ## Run the compose files for real, with a Docker engine of its own: [ONLY=single|ha]
 	@exec deploy/test-compose.sh $(OUT)/debug $(ONLY)
 
-bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000]
+bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history|streams] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000]
 	@$(CARGO) build --release --workspace --bins
 	$(if $(filter-out creates,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS)))
@@ -163,6 +165,7 @@ bench: prerequisites ## Measure against the floor, release build, fsync on: [ONL
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(USERS),--users $(USERS)) $(if $(FURTHER),--further $(FURTHER)))
 	$(if $(filter-out history,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed history --out $(OUT)/bench \
 	    $(if $(SESSIONS),--sessions $(SESSIONS)))
+	$(if $(filter-out streams,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed streams --out $(OUT)/bench)
 
 chaos: prerequisites all ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
 	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \

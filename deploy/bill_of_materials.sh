@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Writes down what both programs are made of: for each an SBOM (CycloneDX 1.6, by cargo-sbom), and LICENCES.txt with the licence of every crate that
+# Writes down what all programs are made of: for each an SBOM (CycloneDX 1.6, by cargo-sbom), and LICENCES.txt with the licence of every crate that
 # is in them. Run by `make audit` and by deploy/release.sh.
 #
 #   deploy/bill_of_materials.sh FOLDER
@@ -10,7 +10,8 @@ cd "$(dirname "$0")/.."
 out=${1:?usage: deploy/bill_of_materials.sh FOLDER}
 cargo=${CARGO:-cargo}
 tools="$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")/tools"
-programs=(vpnmanager-management vpnmanager-endnode)
+# By the names of their crates.
+programs=(vpnmanager-management vpnmanager-endnode vpnmanager-cli)
 platform=$(rustc --version --verbose | sed -n 's/^host: //p')
 
 mkdir -p "$out"

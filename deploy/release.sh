@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds both programs for a release into target/release-files, with SHA256SUMS, the licences of what is in them, and SBOMs. Nothing of this
+# Builds all programs for a release into target/release-files, with SHA256SUMS, the licences of what is in them, and SBOMs. Nothing of this
 # machine is in the programs: names of folders are replaced, and the time is that of the commit.
 #
 #   deploy/release.sh            builds them
@@ -12,7 +12,7 @@ root=$PWD
 cargo=${CARGO:-cargo}
 target=$(realpath --no-symlinks "${CARGO_TARGET_DIR:-target}")
 out="$target/release-files"
-programs=(vpnmanager-management vpnmanager-endnode)
+programs=(vpnmanager-management vpnmanager-endnode vpnmanager)
 check=
 case "${1:-}" in
 "") ;;
@@ -27,7 +27,7 @@ fi
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 
-# build SOURCE FOLDER: both programs from the work tree SOURCE are in FOLDER/release afterwards.
+# build SOURCE FOLDER: all programs from the work tree SOURCE are in FOLDER/release afterwards.
 build() (
     cd "$1"
     local place rust=() c=()
@@ -40,7 +40,7 @@ build() (
     CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${rust[*]}")
     export CARGO_ENCODED_RUSTFLAGS CFLAGS="${c[*]}"
     export CARGO_TARGET_DIR=$2 CARGO_INCREMENTAL=0 LC_ALL=C TZ=UTC
-    "$cargo" build --locked --release --package vpnmanager-management --package vpnmanager-endnode --bins
+    "$cargo" build --locked --release --package vpnmanager-management --package vpnmanager-endnode --package vpnmanager-cli --bins
 )
 
 build "$root" "$target/release-build"

@@ -136,6 +136,15 @@ install_management() {
     shell 'systemd-analyze verify /usr/lib/systemd/system/vpnmanager-*.service /usr/lib/systemd/system/vpnmanager-*.timer' || fail "a unit"
 }
 
+install_command_line() {
+    say "Install the command line"
+    shell 'dpkg --install /packages/1/vpnmanager_*.deb'
+    inside man --path vpnmanager-users-create >/dev/null || fail "there is no manual page of the command line"
+    inside test -s /usr/share/bash-completion/completions/vpnmanager || fail "there is no completion of the command line"
+    shell 'MANAGEMENT_URL=http://127.0.0.1:8080 API_KEY_FILE=/etc/vpnmanager/api-key vpnmanager status' || fail "the command line does not reach management"
+    shell 'MANAGEMENT_URL=http://127.0.0.1:8080 API_KEY_FILE=/etc/vpnmanager/api-key vpnmanager users list' || fail "the command line lists no users"
+}
+
 set_up_management() {
     say "Set it up as README.Debian says"
     inside systemctl start postgresql
@@ -252,7 +261,7 @@ remove_and_purge() {
     shell 'dpkg --install /packages/2/*.deb && systemctl start vpnmanager-nats vpnmanager-management vpnmanager-endnode'
     is_active vpnmanager-management && is_active vpnmanager-endnode || fail "they do not run after they were installed again"
     [ "$(openvpn_pids)" = "$openvpn" ] || fail "the next agent did not find OpenVPN"
-    shell 'dpkg --purge vpnmanager-endnode vpnmanager-management'
+    shell 'dpkg --purge vpnmanager-endnode vpnmanager-management vpnmanager'
     until_true 15 "a purge ends OpenVPN" no_openvpn_runs
     shell '! ls -d /var/lib/vpnmanager /etc/vpnmanager /opt/vpnmanager /var/log/vpnmanager 2>/dev/null' || fail "a purge left something"
     shell 'runuser -u postgres -- psql -tAc "SELECT 1 FROM pg_database WHERE datname = '"'vpnmanager'"'" | grep -q 1' || fail "a purge deleted the database"
@@ -262,6 +271,7 @@ make_root
 boot
 install_management
 set_up_management
+install_command_line
 make_client_network
 install_node
 check_hardening

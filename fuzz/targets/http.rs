@@ -29,6 +29,7 @@ use vpnmanager_openapi::{
         },
         standing::{StandingAnswer, StandingQuestion},
     },
+    idempotency::IdempotencyKey,
     page::{IdCursor, MAX_LIMIT, NameCursor, PageAnswer, PageLimit, Position},
     problem::ApiError,
     server::{Network, Source, TrustedProxies, is_host},
@@ -245,6 +246,9 @@ fn parameters(text: &str) {
     if let Some(signature) = parameter::<SignatureText>(text) {
         let bytes = signature.decode();
         assert!(bytes.is_empty() || SignatureText::encode(&bytes) == signature);
+    }
+    if let Some(key) = parameter::<IdempotencyKey>(text) {
+        assert!((1..=255).contains(&key.value().len()));
     }
     parameter::<ServerIdText>(text);
     parameter::<HostText>(text);

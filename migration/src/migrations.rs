@@ -52,6 +52,12 @@ pub(crate) const MIGRATIONS: &[SqlMigration] = &[
     sql!("m20261201_000062_bus_key_since"),
     sql!("m20261202_000063_old_certificates"),
     sql!("m20261202_000064_restorations"),
+    sql!("m20261203_000065_api_key_roles"),
+    sql!("m20261203_000066_audit_chain"),
+    sql!("m20261203_000067_idempotency_keys"),
+    sql!("m20261203_000068_webhooks"),
+    sql!("m20261203_000069_certificates"),
+    sql!("m20261203_000070_authorities"),
 ];
 
 /// A migration that runs one file of SQL.

@@ -6,7 +6,8 @@ use sea_orm_migration::sea_orm::{
 
 use crate::migrations::MIGRATIONS;
 
-/// The columns of the audit trail that the service may write. Not `id` and `timestamp`: PostgreSQL numbers and dates each entry.
+/// The columns of the audit trail that the service may write. Not `id` and `timestamp`, nor its place in a chain: PostgreSQL numbers, dates and chains
+/// each entry.
 const WRITABLE: &str =
     "action, username, details, ip_address, server_id, actor, request_id, before, after, event_id, reported_at";
 
@@ -62,14 +63,17 @@ fn standing(applied: Vec<String>) -> Standing {
     }
 }
 
-/// Gives the role of the service what it needs, and no more: it reads all tables, adds to the audit trail, and changes the others. To be
+/// Gives the role of the service what it needs, and no more: it reads all tables, adds to the audit trail and its checkpoints, and changes the others. To be
 /// called as the owner of the tables; calling it again changes nothing. Two who change the rights of one table at once fail: the lock of the
 /// migrations keeps them apart.
 pub(crate) async fn grant(owner: &DatabaseTransaction, service: &str) -> Result<(), DbErr> {
     let owned = "SELECT format('%I', relname) AS name FROM pg_class
                  WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND pg_has_role(relowner, 'USAGE')";
     let all = names(owner, owned).await?.join(", ");
-    let changed = format!("{owned} AND NOT relispartition AND relname NOT IN ('audit_log', 'seaql_migrations')");
+    let changed = format!(
+        "{owned} AND NOT relispartition
+         AND relname NOT IN ('audit_log', 'audit_chains', 'audit_checkpoints', 'seaql_migrations')"
+    );
     let changed = names(owner, &changed).await?.join(", ");
     let schema = names(owner, "SELECT format('%I', current_schema()) AS name")
         .await?
@@ -79,7 +83,8 @@ pub(crate) async fn grant(owner: &DatabaseTransaction, service: &str) -> Result<
     let grants = format!(
         "GRANT USAGE ON SCHEMA {schema} TO {role};
          REVOKE ALL ON {all} FROM {role};
-         GRANT SELECT ON seaql_migrations, audit_log TO {role};
+         GRANT SELECT ON seaql_migrations, audit_log, audit_chains, audit_checkpoints TO {role};
+         GRANT INSERT ON audit_checkpoints TO {role};
          GRANT INSERT ({WRITABLE}) ON audit_log TO {role};
          GRANT SELECT, INSERT, UPDATE, DELETE ON {changed} TO {role};
          GRANT EXECUTE ON FUNCTION audit_log_partitions(), audit_log_make_partitions(integer) TO {role};"

@@ -15,6 +15,13 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, Security
 use crate::problem::ApiError;
 use crate::server::Source;
 
+/// What the name of a security scheme begins with that is none, but says which role an operation needs: `role:viewer`. A caller type of a service
+/// has one among its schemes. [`Spec`](crate::spec::Spec) takes it out, and states the role in `x-required-role` and in words.
+pub const ROLE_MARK: &str = "role:";
+
+/// What follows the role in such a name, behind a space, where keys that are narrowed are refused.
+pub const WHOLE_MARK: &str = " whole";
+
 /// Finds the owner of a key. A service puts one into its request data:
 /// `app.data(Arc::new(keys) as Arc<dyn Authenticator<Operator>>)`.
 pub trait Authenticator<Identity>: Send + Sync {
@@ -23,6 +30,12 @@ pub trait Authenticator<Identity>: Send + Sync {
     /// The future gives [`ApiError::Unauthorized`] for an unknown key, and [`ApiError::Unavailable`] if the key cannot be looked up.
     /// `from` is who presents it, where that is known: whoever presents many wrong keys may be slowed down.
     fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Identity>;
+}
+
+/// An identity that has a name which no other one has: requests are counted, and answers kept, by it.
+pub trait Named {
+    /// The name.
+    fn name(&self) -> &str;
 }
 
 /// The answer of an [`Authenticator`].
@@ -149,6 +162,12 @@ pub(crate) async fn check_key<Identity: Clone + Send + Sync + 'static>(request: 
     let owner = identify::<Identity>(request, key).await?;
     request.set_data(Checked(owner));
     Ok(())
+}
+
+/// The name of who presented a key, once [`check_key`] has found it.
+pub(crate) fn name_of<Identity: Named + Send + Sync + 'static>(request: &Request) -> Option<String> {
+    let Checked(owner) = request.data::<Checked<Identity>>()?;
+    Some(owner.name().to_owned())
 }
 
 /// The refusal of a request without a key.

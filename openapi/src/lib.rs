@@ -12,6 +12,7 @@ pub mod wait;
 pub mod remembered;
 
 pub mod auth;
+pub mod idempotency;
 
 pub mod middleware;
 pub mod server;
@@ -21,6 +22,9 @@ pub use clearable::Clearable;
 
 mod application;
 pub use application::{application, application_with_pages};
+
+mod metrics_page;
+pub use metrics_page::MetricsPage;
 
 pub mod contract;
 

@@ -49,7 +49,7 @@ pub struct Problem {
 /// One wrong field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Object, Serialize, Deserialize)]
 pub struct FieldError {
-    /// A member of the body, a query parameter or a path parameter, by its name; nested ones with dots.
+    /// A member of the body, a parameter of query or path, or a header, by its name; nested ones with dots.
     pub field: String,
     /// What is wrong with it.
     pub detail: String,
@@ -88,6 +88,15 @@ impl Problem {
             }
             StatusCode::PAYLOAD_TOO_LARGE => "the body must not be larger than 32768 bytes",
             StatusCode::UNSUPPORTED_MEDIA_TYPE => "the content type text/plain is not accepted here",
+            StatusCode::UNPROCESSABLE_ENTITY => {
+                return Self::of_fields(
+                    status,
+                    vec![FieldError {
+                        field: "Idempotency-Key".to_owned(),
+                        detail: "was used for another request".to_owned(),
+                    }],
+                );
+            }
             StatusCode::TOO_MANY_REQUESTS => "too many requests from this address",
             StatusCode::SERVICE_UNAVAILABLE => "the database is away",
             _ => return Self::bare(status),
@@ -164,6 +173,9 @@ pub enum ApiError {
     /// The body is not of a type that is accepted.
     #[oai(status = 415, content_type = "application/problem+json")]
     UnsupportedMediaType(Body),
+    /// The `Idempotency-Key` was used for another request; `errors` names the header.
+    #[oai(status = 422, content_type = "application/problem+json")]
+    Unprocessable(Body),
     /// The caller, or its address, asks more than is answered; try again later.
     #[oai(status = 429, content_type = "application/problem+json")]
     TooManyRequests(
@@ -275,6 +287,19 @@ impl ApiError {
         Self::UnsupportedMediaType(body_of(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)))
     }
 
+    /// 422: this header does not fit the rest of the request.
+    #[must_use]
+    pub fn unprocessable(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        let error = FieldError {
+            field: field.into(),
+            detail: shortened(detail.into()),
+        };
+        Self::Unprocessable(body_of(Problem::of_fields(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            vec![error],
+        )))
+    }
+
     /// 429: try again after this many seconds, rounded up, at least 1.
     #[must_use]
     pub fn too_many_requests(detail: impl Into<String>, retry_after: Duration) -> Self {
@@ -316,6 +341,7 @@ impl ApiError {
             | Self::Conflict(problem)
             | Self::PayloadTooLarge(problem)
             | Self::UnsupportedMediaType(problem)
+            | Self::Unprocessable(problem)
             | Self::TooManyRequests(problem, _)
             | Self::Internal(problem)
             | Self::BadGateway(problem)

@@ -11,6 +11,7 @@ use vpnmanager_openapi::{
     contract::scalars::{
         BusKeyText, CsrText, HostText, PoolText, ProtocolText, ServerIdText, SignatureText, TokenText, VersionText,
     },
+    idempotency::IdempotencyKey,
     page::{IdCursor, MAX_LIMIT, NameCursor, PageLimit, Position},
     server::{Network, TrustedProxies, is_host},
     time::Timestamp,
@@ -34,6 +35,7 @@ proptest! {
         alike::<CsrText>(&text)?;
         alike::<SignatureText>(&text)?;
         alike::<VersionText>(&text)?;
+        alike::<IdempotencyKey>(&text)?;
     }
 
     #[test]
@@ -41,6 +43,13 @@ proptest! {
         let limit = number.to_string().parse::<PageLimit>().ok().map(PageLimit::get);
         let fits = usize::try_from(number).ok().filter(|number| (1..=MAX_LIMIT).contains(number));
         prop_assert_eq!(limit, fits);
+    }
+
+    #[test]
+    fn a_key_of_a_request_has_255_characters_at_most(text in "\"?[ -~]{0,300}\"?") {
+        if let Ok(key) = text.parse::<IdempotencyKey>() {
+            prop_assert!((1..=255).contains(&key.value().len()), "{}", key);
+        }
     }
 
     #[test]

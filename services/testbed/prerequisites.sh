@@ -5,7 +5,7 @@
 #   services/testbed/prerequisites.sh                       what the tests and the demo need
 #   services/testbed/prerequisites.sh --build               only what the compiler needs
 #   services/testbed/prerequisites.sh --tools NAME...       tools of the checks: nextest, typos, deny, sbom, schemathesis,
-#                                                           networkmanager, openvpn2.5, and of packages: cargo-deb
+#                                                           networkmanager, openvpn2.5, promtool, and of packages: cargo-deb
 #                                                           (into target/tools), debootstrap. One that cannot be had
 #                                                           does not keep the others away; it fails at the end
 #   services/testbed/prerequisites.sh --containers          what deploy/test-compose.sh needs
@@ -278,6 +278,20 @@ install_openvpn25() {
     echo "Using: $(head -n 1 <<<"$said" | cut -d' ' -f1,2) of Debian 11 in ${folder#"$PWD/"}, for the tests with older clients and servers"
 }
 
+# What checks alert rules, unpacked and not installed: an installed Prometheus would run. The version is the one that the distribution has.
+install_promtool() {
+    local folder="$tools/promtool"
+    if [ -x "$folder/usr/bin/promtool" ] || have promtool; then return 0; fi
+    have apt-get && have dpkg-deb || return 1
+    echo "Unpacking: promtool of the package prometheus into ${folder#"$PWD/"}"
+    rm -rf "$folder"
+    mkdir -p "$folder/packages" || return 1
+    # Mostly the package lists are missing or old.
+    (cd "$folder/packages" && { apt-get download prometheus >/dev/null 2>&1 ||
+        { quietly apt-get update && quietly apt-get download prometheus; }; }) || return 1
+    unpack_packages "$folder" && [ -x "$folder/usr/bin/promtool" ]
+}
+
 # install_crate CRATE VERSION FOLDER: compiled, its programs are in FOLDER/bin afterwards. Cargo compares it with the checksum of the registry, and takes
 # the versions that its authors locked.
 install_crate() {
@@ -307,6 +321,7 @@ install_tool() {
     case $1 in
     networkmanager) install_networkmanager; return ;;
     openvpn2.5) install_openvpn25; return ;;
+    promtool) install_promtool; return ;;
     # PyPI does not have it.
     sbom) install_crate cargo-sbom 0.10.0 "$folder"; return ;;
     cargo-deb) install_cargo_deb; return ;;

@@ -6,11 +6,13 @@ mod options;
 mod version;
 
 mod ensure;
+mod lag;
 mod shapes;
 mod streams;
 mod upgrade;
 
 pub use error::TopologyError;
+pub use lag::Waiting;
 pub use names::{COMMANDS, EVENTS, EVENTS_CONSUMER, MANAGEMENT_GROUP, NODE_API_PREFIX, reports_stream};
 pub use options::TopologyOptions;
 pub use shapes::{LARGEST_REPORT, REPORTS_ROOM};

@@ -154,7 +154,15 @@ fn decode_as<T: Payload>(payload: &[u8]) {
 }
 
 /// Fields that hold PEM, which is not for people. The bound of their message bounds them.
-const PEM: [&str; 6] = ["ca", "csr", "certificate", "key", "tls_crypt_v2", "profile"];
+const PEM: [&str; 7] = [
+    "authorities",
+    "ca",
+    "csr",
+    "certificate",
+    "key",
+    "tls_crypt_v2",
+    "profile",
+];
 
 /// The same message with this text in place of each that people read, and with so many copies of each entry of a list.
 fn blown_up(message: &Value, text: &str, copies: usize) -> Value {

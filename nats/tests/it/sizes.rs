@@ -124,6 +124,7 @@ fn the_largest_honest_messages_fit() {
             size(SignRequest {
                 node: node(),
                 requests: (0..MAX_REQUESTS).map(|_| request()).collect(),
+                server: None,
             }),
         ),
         ("sessions", size(NodeAnswer::Sessions { sessions, more: true })),

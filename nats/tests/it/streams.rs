@@ -45,6 +45,26 @@ async fn what_is_missing_is_created_and_repeating_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_waits_for_each_node_and_for_management_is_counted() {
+    let bare = Bare::start().await;
+    for name in ["n1", "n2"] {
+        bare.topology.ensure_node(&node(name)).await.unwrap();
+    }
+    bare.store(put(&node("n1"), UserKey::new(), 1)).await;
+    bare.store(put(&node("n1"), UserKey::new(), 1)).await;
+
+    let mut waiting = bare.topology.commands_waiting().await.unwrap();
+
+    waiting.sort_by(|one, other| one.node.cmp(&other.node));
+    let counts: Vec<_> = waiting
+        .iter()
+        .map(|waiting| (waiting.node.as_str(), waiting.undelivered, waiting.unsettled))
+        .collect();
+    assert_eq!(counts, [("n1", 2, 0), ("n2", 0, 0)]);
+    assert_eq!(bare.topology.reports_waiting().await.unwrap(), 0);
+}
+
+#[tokio::test]
 async fn many_replicas_may_start_at_once() {
     let server = Bare::server().await;
     let mut clients = Vec::new();

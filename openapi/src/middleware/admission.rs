@@ -13,6 +13,7 @@ use poem::{Request, Response};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::allow::{KeyRule, Operation};
+use super::problems::refusal;
 use super::{body, problems};
 use crate::auth;
 use crate::problem::{ApiError, Problem};
@@ -68,15 +69,26 @@ impl Admission {
         self.check_key = Some(|request| Box::pin(auth::check_key::<Identity>(request)));
     }
 
-    /// Admits a request: its body is put back into it, and given as a second handle.
+    /// Finds out who asks.
+    pub(super) async fn admit_caller(
+        &self,
+        request: &mut Request,
+        operation: Option<&Operation>,
+    ) -> Result<(), Response> {
+        body::refuse_nul_in_uri(request).map_err(refusal)?;
+        match operation {
+            Some(operation) => self.admit_key(request, operation.key).await.map_err(refusal),
+            None => Ok(()),
+        }
+    }
+
+    /// Admits what somebody asks: its body is put back into it, and given as a second handle.
     pub(super) async fn admit(
         &self,
         request: &mut Request,
         operation: Option<&Operation>,
     ) -> Result<Admitted, Response> {
-        body::refuse_nul_in_uri(request).map_err(refusal)?;
         if let Some(operation) = operation {
-            self.admit_key(request, operation.key).await.map_err(refusal)?;
             operation.query.check(request).map_err(refusal)?;
         }
         // A body that nobody asked for is read where it may be meant to say what should be done.
@@ -146,8 +158,4 @@ fn no_place() -> ApiError {
     let detail =
         "as many large bodies as are taken at once are being worked on: try again when one of them is answered";
     ApiError::too_many_requests(detail, TRY_AGAIN_AFTER)
-}
-
-fn refusal(error: ApiError) -> Response {
-    poem::Error::from(error).into_response()
 }

@@ -8,7 +8,7 @@ use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 const POLICY_OF_DATA: &str = "default-src 'none'; frame-ancestors 'none'";
 
 /// Adds the headers that an answer does not have itself.
-pub(super) fn restrict(headers: &mut HeaderMap) {
+pub(crate) fn restrict(headers: &mut HeaderMap) {
     let defaults: [(HeaderName, &'static str); 5] = [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, POLICY_OF_DATA),

@@ -1,5 +1,6 @@
 //! The outermost middleware.
 
+use std::num::NonZeroU32;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,23 +10,30 @@ use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{Endpoint, IntoResponse, Middleware, Request, Response};
 use serde_json::Value;
 use tracing::{Instrument as _, debug, debug_span};
+use vpnmanager_runtime::metrics::HttpMetrics;
+use vpnmanager_runtime::traces;
 
+use crate::auth::Named;
+use crate::idempotency::AnswerStore;
 use crate::problem::{FieldError, Problem};
 use crate::spec::Spec;
 
-use super::admission::Admission;
+use super::admission::{Admission, Admitted};
 use super::allow::{Allowed, Operation};
 use super::diagnosis::{self, Refused};
+use super::rate::Rate;
+use super::repeats::Repeats;
 use super::request_id::RequestId;
 use super::request_uri::RequestUri;
+use super::server_span::ServerSpan;
 use super::{browsers, problems, request_id};
 
 /// How long a body may take, unless [`Conventions::body_timeout`] says otherwise.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The outermost middleware: request ids, keys before bodies, the limits of bodies, no NUL anywhere, nothing that the description does not
-/// know, every error a problem with its field, 405 with `Allow`, 401 with a challenge, what browsers must not do, panics as a bare 500,
-/// and the access log (at `debug`).
+/// The outermost middleware: request ids, keys before bodies, how much a key may ask, the limits of bodies, no NUL anywhere, nothing that
+/// the description does not know, requests with an `Idempotency-Key` done once, every error a problem with its field, 405 with `Allow`,
+/// 401 with a challenge, what browsers must not do, panics as a bare 500, and the access log (at `debug`).
 #[derive(Debug, Clone)]
 pub struct Conventions {
     rules: Arc<Rules>,
@@ -36,8 +44,12 @@ struct Rules {
     allowed: Allowed,
     document: Value,
     admission: Admission,
+    rate: Option<Rate>,
+    repeats: Option<Repeats>,
     /// What is below this path is a secret.
     secret_below: Option<&'static str>,
+    /// What counts the answers.
+    metrics: Option<HttpMetrics>,
 }
 
 impl Conventions {
@@ -51,7 +63,10 @@ impl Conventions {
                 allowed,
                 document,
                 admission: Admission::new(DEFAULT_BODY_TIMEOUT),
+                rate: None,
+                repeats: None,
                 secret_below: None,
+                metrics: None,
             }),
         }
     }
@@ -77,27 +92,47 @@ impl Conventions {
         self.with(|admission| admission.body_timeout = timeout)
     }
 
+    /// Each of these callers may send so many requests in 10 s, and is told how many are left.
+    #[must_use]
+    pub fn rate_of<Identity: Named + Send + Sync + 'static>(self, most: NonZeroU32) -> Self {
+        self.with_rules(|rules| rules.rate = Some(Rate::of::<Identity>(most)))
+    }
+
+    /// Requests of these callers with an `Idempotency-Key` are done once, and answered from here when they are repeated.
+    #[must_use]
+    pub fn repeats_of<Identity: Named + Send + Sync + 'static>(self, answers: Arc<dyn AnswerStore>) -> Self {
+        self.with_rules(|rules| rules.repeats = Some(Repeats::of::<Identity>(answers)))
+    }
+
     /// No log says what follows this in a path, such as `/p/`: it is as good as a key.
     #[must_use]
     pub fn secret_below(self, prefix: &'static str) -> Self {
-        let mut rules = (*self.rules).clone();
-        rules.secret_below = Some(prefix);
-        Self { rules: Arc::new(rules) }
+        self.with_rules(|rules| rules.secret_below = Some(prefix))
+    }
+
+    /// Counts the answers by operation, and how long they took.
+    #[must_use]
+    pub fn measured_by(self, metrics: HttpMetrics) -> Self {
+        self.with_rules(|rules| rules.metrics = Some(metrics))
     }
 
     fn with(self, change: impl FnOnce(&mut Admission)) -> Self {
+        self.with_rules(|rules| change(&mut rules.admission))
+    }
+
+    fn with_rules(self, change: impl FnOnce(&mut Rules)) -> Self {
         let mut rules = (*self.rules).clone();
-        change(&mut rules.admission);
+        change(&mut rules);
         Self { rules: Arc::new(rules) }
     }
 }
 
-impl<E: Endpoint> Middleware<E> for Conventions {
+impl<E: Endpoint + 'static> Middleware<E> for Conventions {
     type Output = Conventional<E>;
 
     fn transform(&self, inner: E) -> Conventional<E> {
         Conventional {
-            inner,
+            inner: Arc::new(inner),
             rules: self.rules.clone(),
         }
     }
@@ -106,11 +141,11 @@ impl<E: Endpoint> Middleware<E> for Conventions {
 /// An endpoint under the [`Conventions`].
 #[derive(Debug)]
 pub struct Conventional<E> {
-    inner: E,
+    inner: Arc<E>,
     rules: Arc<Rules>,
 }
 
-impl<E: Endpoint> Endpoint for Conventional<E> {
+impl<E: Endpoint + 'static> Endpoint for Conventional<E> {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
@@ -123,8 +158,10 @@ impl<E: Endpoint> Endpoint for Conventional<E> {
             shown(request.uri().path(), self.rules.secret_below),
         );
         let span = debug_span!("request", request.id = %id, http.method = %method, http.path = path);
+        let operation = self.rules.allowed.operation(&method, request.uri().path());
+        let trace = ServerSpan::begin(&method, operation, request.headers());
         let response = async {
-            let mut response = self.answer(request).await;
+            let mut response = traces::within(trace.traceparent(), self.answer(request, operation)).await;
             let headers = response.headers_mut();
             headers.insert(request_id::HEADER, id.header_value());
             browsers::restrict(headers);
@@ -133,6 +170,11 @@ impl<E: Endpoint> Endpoint for Conventional<E> {
                 duration_ms = millis_since(started),
                 "Answered"
             );
+            if let Some(metrics) = &self.rules.metrics {
+                let operation = operation.map(|operation| operation.id.as_str());
+                metrics.answered(operation, response.status().as_u16(), started.elapsed());
+            }
+            trace.answered(response.status());
             response
         };
         Ok(response.instrument(span).await)
@@ -156,54 +198,77 @@ impl Rules {
     }
 }
 
-impl<E: Endpoint> Conventional<E> {
-    async fn answer(&self, mut request: Request) -> Response {
+impl<E: Endpoint + 'static> Conventional<E> {
+    async fn answer(&self, mut request: Request, operation: Option<&Operation>) -> Response {
         let rules = &self.rules;
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let operation = rules.allowed.operation(&method, &path);
-        // Lives until the request is answered: a huge body has a place so long.
+        if let Err(refusal) = rules.admission.admit_caller(&mut request, operation).await {
+            return refusal;
+        }
+        let Some((left, spent)) = rules.rate.as_ref().and_then(|rate| rate.spend(&request)) else {
+            return self.answer_to_caller(request, operation).await;
+        };
+        let mut response = match spent {
+            Ok(()) => self.answer_to_caller(request, operation).await,
+            Err(put_off) => problems::refusal(put_off),
+        };
+        left.tell(response.headers_mut());
+        response
+    }
+
+    async fn answer_to_caller(&self, mut request: Request, operation: Option<&Operation>) -> Response {
+        let rules = &self.rules;
         let admitted = match rules.admission.admit(&mut request, operation).await {
             Ok(admitted) => admitted,
             Err(refusal) => return refusal,
         };
-        let body: &[u8] = &admitted.body;
         if let Some(operation) = operation
-            && let faults = rules.faults_of(operation, &request, body)
+            && let faults = rules.faults_of(operation, &request, &admitted.body)
             && !faults.is_empty()
         {
             return problems::respond(&Problem::of_fields(StatusCode::BAD_REQUEST, faults));
         }
-        let outcome = match AssertUnwindSafe(self.inner.call(request)).catch_unwind().await {
-            Ok(outcome) => outcome.map(IntoResponse::into_response),
-            // The panic hook has logged it.
-            Err(_panic) => Ok(problems::respond(&Problem::bare(StatusCode::INTERNAL_SERVER_ERROR))),
-        };
-        let mut response = match outcome {
-            Ok(response) => problems::of_response(response),
-            Err(error) => {
-                let Rules { allowed, document, .. } = &**rules;
-                problems::of_error(
-                    error,
-                    &Refused {
-                        allowed,
-                        document,
-                        method: &method,
-                        path: &path,
-                        body,
-                    },
-                )
-            }
-        };
-        match response.status() {
-            StatusCode::METHOD_NOT_ALLOWED => insert(&mut response, header::ALLOW, rules.allowed.header_value(&path)),
-            StatusCode::UNAUTHORIZED => {
-                let challenge = HeaderValue::from_static(crate::problem::CHALLENGE);
-                insert(&mut response, header::WWW_AUTHENTICATE, challenge);
-            }
-            _ => {}
+        let (inner, rules, body) = (self.inner.clone(), rules.clone(), admitted.body.clone());
+        let run = move |request| perform(inner, rules, admitted, request);
+        match self.rules.repeats.as_ref().filter(|_| operation.is_some()) {
+            Some(repeats) => repeats.answer(request, body, run).await,
+            None => run(request).await,
         }
-        response
     }
+}
+
+/// Has the operation done. `admitted` lives until it is: a huge body has a place so long.
+async fn perform<E: Endpoint>(inner: Arc<E>, rules: Arc<Rules>, admitted: Admitted, request: Request) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let outcome = match AssertUnwindSafe(inner.call(request)).catch_unwind().await {
+        Ok(outcome) => outcome.map(IntoResponse::into_response),
+        // The panic hook has logged it.
+        Err(_panic) => Ok(problems::respond(&Problem::bare(StatusCode::INTERNAL_SERVER_ERROR))),
+    };
+    let mut response = match outcome {
+        Ok(response) => problems::of_response(response),
+        Err(error) => {
+            let Rules { allowed, document, .. } = &*rules;
+            problems::of_error(
+                error,
+                &Refused {
+                    allowed,
+                    document,
+                    method: &method,
+                    path: &path,
+                    body: &admitted.body,
+                },
+            )
+        }
+    };
+    match response.status() {
+        StatusCode::METHOD_NOT_ALLOWED => insert(&mut response, header::ALLOW, rules.allowed.header_value(&path)),
+        StatusCode::UNAUTHORIZED => {
+            let challenge = HeaderValue::from_static(crate::problem::CHALLENGE);
+            insert(&mut response, header::WWW_AUTHENTICATE, challenge);
+        }
+        _ => {}
+    }
+    response
 }
 
 /// The path as logs may have it.

@@ -8,9 +8,12 @@ mod diagnosis;
 mod names;
 pub(crate) mod problems;
 mod query;
+mod rate;
+mod repeats;
 mod request_id;
 mod request_uri;
 mod schema;
+mod server_span;
 pub(crate) mod verbs;
 
 mod conventions;

@@ -8,7 +8,7 @@ use poem_openapi::types::ToJSON as _;
 
 use super::browsers;
 use super::diagnosis::{self, Refused};
-use crate::problem::{CONTENT_TYPE, FieldError, Problem, log_failure};
+use crate::problem::{ApiError, CONTENT_TYPE, FieldError, Problem, log_failure};
 
 /// The answer that holds a problem.
 pub(crate) fn respond(problem: &Problem) -> Response {
@@ -20,6 +20,11 @@ pub(crate) fn respond(problem: &Problem) -> Response {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
+}
+
+/// The answer that holds the problem of an error.
+pub(super) fn refusal(error: ApiError) -> Response {
+    Error::from(error).into_response()
 }
 
 /// The answer to a request that is not fit to be read: the connection is closed after it.

@@ -138,10 +138,15 @@ impl Connection {
         self.state().unread_since.get_or_insert_with(Instant::now);
     }
 
-    /// Since when it waits for its caller; `None` while the server works.
+    /// Since when it waits for its caller; `None` while the server works, or has nothing more to send yet.
     pub(super) fn waits_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.phase != Phase::Working).then_some(state.unread_since.unwrap_or(state.since))
+        match state.phase {
+            Phase::Working => None,
+            // Of an answer that does not end, such as a stream of events, the next part is the server's to send.
+            Phase::Answering => state.unread_since,
+            Phase::Silent | Phase::Head | Phase::Body | Phase::Sent => Some(state.unread_since.unwrap_or(state.since)),
+        }
     }
 
     pub(super) fn deadline(&self, config: &HttpConfig) -> Option<Instant> {
@@ -198,5 +203,20 @@ mod tests {
             connection.unread();
         };
         assert_eq!(after(&unread), Some(30), "the answer is not read");
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_has_all_time_and_makes_no_room_as_long_as_it_is_read() {
+        let connection = Connection::new(None, Instant::now());
+        connection.complete();
+        connection.answered();
+        connection.written();
+        connection.flushed();
+        assert_eq!(
+            (connection.deadline(&HttpConfig::default()), connection.waits_since()),
+            (None, None)
+        );
+        connection.unread();
+        assert!(connection.deadline(&HttpConfig::default()).is_some() && connection.waits_since().is_some());
     }
 }

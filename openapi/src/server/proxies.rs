@@ -118,7 +118,9 @@ pub enum InvalidNetwork {
 }
 
 impl Network {
-    fn contains(self, address: IpAddr) -> bool {
+    /// Whether this address is one of these.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
         self.0.contains(address.to_canonical())
     }
 }

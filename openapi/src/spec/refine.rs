@@ -7,6 +7,8 @@ use poem_openapi::types::ToJSON as _;
 use serde_json::{Map, Value, json};
 
 use super::lint::resolve;
+use crate::auth::{ROLE_MARK, WHOLE_MARK};
+use crate::idempotency;
 use crate::middleware::verbs;
 use crate::problem::{CONTENT_TYPE, Problem};
 
@@ -19,8 +21,11 @@ const NO_NUL: &str = "^[^\\x00]*$";
 ///   its own holds no NUL;
 /// - an optional parameter has no example, because Swagger UI sends each example that it finds, and together such filters find nothing;
 /// - each refusal shows an example of its own status;
-/// - a path that ends with a verb of its own has a colon before it.
+/// - each operation that needs a key states the role that it needs, as its caller type has it;
+/// - a path that ends with a verb of its own has a colon before it;
+/// - `Idempotency-Key`, where the service takes it, is a header of each POST with a key.
 pub(super) fn refine(mut document: Value) -> Value {
+    idempotency::only_where_it_counts(&mut document);
     for name in schemas_of_bodies(&document) {
         if let Some(schema) = document.pointer_mut(&name)
             && schema.get("type").is_some_and(|kind| kind == "object")
@@ -43,6 +48,9 @@ pub(super) fn refine(mut document: Value) -> Value {
         .filter_map(Value::as_object_mut)
         .flat_map(|item| item.values_mut())
     {
+        if let Some(operation) = operation.as_object_mut() {
+            state_role(operation);
+        }
         let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
         parameters.into_iter().flatten().for_each(forget_example);
         let answers = operation.get_mut("responses").and_then(Value::as_object_mut);
@@ -51,6 +59,49 @@ pub(super) fn refine(mut document: Value) -> Value {
         }
     }
     document
+}
+
+/// Where an operation states the role of keys that it needs.
+const ROLE: &str = "x-required-role";
+
+/// Takes the role out of the ways to present a key, and says it for programs and for people.
+fn state_role(operation: &mut Map<String, Value>) {
+    let mut said: Option<String> = None;
+    if let Some(ways) = operation.get_mut("security").and_then(Value::as_array_mut) {
+        ways.retain(|way| {
+            let name = way.as_object().and_then(|way| way.keys().next());
+            match name.and_then(|name| name.strip_prefix(ROLE_MARK)) {
+                Some(mark) => {
+                    said = Some(mark.to_owned());
+                    false
+                }
+                None => true,
+            }
+        });
+    }
+    let Some(said) = said else {
+        return;
+    };
+    let (role, takes_narrowed) = match said.strip_suffix(WHOLE_MARK) {
+        Some(role) => (role, false),
+        None => (said.as_str(), true),
+    };
+    let mut words = match role {
+        "admin" => "Needs a key of the role `admin`.".to_owned(),
+        "node" => "A key needs the role `node` or `admin`.".to_owned(),
+        "operator" => "Needs a key of the role `operator` or `admin`.".to_owned(),
+        other => format!("Needs a key of the role `{other}`, `operator` or `admin`."),
+    };
+    if !takes_narrowed {
+        words += " A key that is narrowed to pools or groups is refused.";
+    }
+    let before = operation.get("description").and_then(Value::as_str).unwrap_or_default();
+    let description = match before {
+        "" => words,
+        before => format!("{before}\n\n{words}"),
+    };
+    operation.insert("description".to_owned(), description.into());
+    operation.insert(ROLE.to_owned(), role.into());
 }
 
 /// JSON pointers to the named schemas that bodies of requests are made of.
@@ -160,6 +211,26 @@ mod tests {
             ["List", "Entry", "Role", "Answer"].map(closed),
             [true, true, false, false]
         );
+    }
+
+    #[test]
+    fn the_role_is_no_way_to_present_a_key_and_is_said_twice() {
+        let way = |name: &str| json!({ name: [] });
+        let refined = refine(json!({"paths": {"/a": {
+            "get": {"description": "Lists.", "security": [way("ApiKey"), way("role:viewer whole")]},
+            "post": {"security": [way("ApiKey"), {}, way("role:node")]},
+            "put": {"security": [way("ApiKey")]},
+        }}}));
+        let of = |method: &str| &refined["paths"]["/a"][method];
+        assert_eq!(of("get")["x-required-role"], "viewer");
+        assert_eq!(of("get")["security"], json!([way("ApiKey")]));
+        assert_eq!(
+            of("get")["description"],
+            "Lists.\n\nNeeds a key of the role `viewer`, `operator` or `admin`. A key that is narrowed to pools or groups is refused."
+        );
+        assert_eq!(of("post")["x-required-role"], "node");
+        assert_eq!(of("post")["security"], json!([way("ApiKey"), {}]));
+        assert_eq!(of("put").get("x-required-role"), None);
     }
 
     #[test]

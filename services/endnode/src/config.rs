@@ -19,6 +19,7 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::server::{self, HttpConfig};
 use vpnmanager_runtime::{
     config::{Cli, EXPECTED_KEY, Service, Setting, weakness},
+    metrics::{self, MetricsConfig},
     process::Stop,
     telemetry::{self, LogConfig},
 };
@@ -45,6 +46,7 @@ pub const SERVICE: Service = Service {
         server::SETTINGS,
         openvpn::SETTINGS,
         telemetry::SETTINGS,
+        metrics::SETTINGS,
         UNUSED,
     ],
 };
@@ -202,6 +204,9 @@ pub struct Config {
     pub openvpn: OpenvpnConfig,
     /// The section `log`.
     pub log: LogConfig,
+    /// The section `metrics`: nowhere by default.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
 }
 
 impl Config {
@@ -220,6 +225,7 @@ impl Config {
             Err(error) => return Err(cli.reject("openvpn.network", error.to_string()).into()),
         };
         config.check_listeners(cli, network)?;
+        config.metrics.check(cli)?;
         if !CLIENTS.contains(&config.openvpn.max_clients.get()) {
             let reason =
                 "it must be 1 to 1000000: OpenVPN does not start with 16777215 or more, and no machine serves so many";

@@ -205,6 +205,8 @@ fn accept(enrolment: Enrolment, config: &Config, keys: &NodeKeys) -> Result<Iden
         server_name_prefix: pki.server_name_prefix,
         enrolled_at: Utc::now(),
         told_bus: None,
+        replaced_certificate: None,
+        replaced_authorities: None,
     };
     if identity.is_for(keys) {
         Ok(identity)

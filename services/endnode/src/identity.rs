@@ -18,6 +18,7 @@ use vpnmanager_runtime::secret_file::{self, SecretFileError};
 
 use crate::{
     apply::{is_for_key, make_key},
+    server_certificate::{Material, ReplacedAuthorities, ReplacedCertificate},
     state_dir::StateDir,
 };
 
@@ -42,7 +43,7 @@ pub struct Identity {
     pub bus_ca: Option<String>,
     /// The bus credential.
     pub bus_jwt: String,
-    /// The fleet's CA, PEM.
+    /// The fleet's authorities, PEM: one, or two while one takes the place of the other.
     pub ca: String,
     /// This node's OpenVPN server certificate, PEM.
     pub certificate: String,
@@ -55,6 +56,12 @@ pub struct Identity {
     /// Where management said last that the bus is, if that is elsewhere: tried when the bus cannot be reached where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_bus: Option<BusPlace>,
+    /// The certificate before the one that there is, since it was renewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_certificate: Option<ReplacedCertificate>,
+    /// The authorities before those that there are, since there are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced_authorities: Option<ReplacedAuthorities>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -206,6 +213,16 @@ impl Identity {
         }
     }
 
+    /// What OpenVPN reads of it.
+    pub fn material(&self) -> Material<'_> {
+        Material {
+            certificate: &self.certificate,
+            authorities: &self.ca,
+            replaced: self.replaced_certificate.clone(),
+            replaced_authorities: self.replaced_authorities.clone(),
+        }
+    }
+
     /// Whether this identity belongs to these keys.
     pub fn is_for(&self, keys: &NodeKeys) -> bool {
         self.bus_public_key.as_str() == keys.bus_public_key()
@@ -282,6 +299,8 @@ mod tests {
             server_name_prefix: "node.".to_owned(),
             enrolled_at: Utc::now(),
             told_bus: None,
+            replaced_certificate: None,
+            replaced_authorities: None,
         };
         let keys = NodeKeys::load_or_make(&dir, &identity.server_id).unwrap();
         identity.save(&dir, &keys).unwrap();

@@ -24,8 +24,11 @@ pub mod config;
 pub mod disk;
 pub mod enrol;
 pub mod identity;
+pub mod server_certificate;
 pub mod standing;
 pub mod state_dir;
+
+pub mod metrics;
 
 pub mod groups;
 pub mod journal;
@@ -48,5 +51,6 @@ pub mod app;
 mod backend_choice;
 mod old_choice;
 mod serve_api;
+mod serve_metrics;
 mod some_of;
 mod start;

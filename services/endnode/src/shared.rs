@@ -18,8 +18,10 @@ use crate::{
     faults::{all_of, detail_of},
     groups::{Definitions, Holding},
     journal::Journal,
+    metrics::figures::Figures,
     node::Node,
     plan::let_in_with,
+    server_certificate::ServerCertificate,
     vpn::Vpn,
 };
 
@@ -36,6 +38,8 @@ pub struct Shared {
     pub applier: Applier,
     /// The VPN server.
     pub vpn: Vpn,
+    /// The certificate of the server.
+    pub certificate: ServerCertificate,
     /// Whether it serves.
     pub readiness: Readiness,
     /// Whether its clients are moved away.
@@ -64,6 +68,8 @@ pub struct Shared {
     pub reporting: Reporting,
     /// The disk of its state.
     pub disk: Disk,
+    /// Figures for monitoring.
+    pub figures: Figures,
 }
 
 impl Shared {

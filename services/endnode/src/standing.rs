@@ -112,15 +112,18 @@ fn verify_place(question: &Question, told: StandingBus, ca_pem: &str) -> Result<
     }
 }
 
-/// `None` when the certificate cannot be read.
-fn is_signed_by(ca_pem: &str, text: &[u8], signature: &[u8]) -> Option<bool> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(ca_pem.as_bytes()).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    let key = UnparsedPublicKey::new(
-        &ECDSA_P256_SHA256_ASN1,
-        &certificate.public_key().subject_public_key.data,
-    );
-    Some(key.verify(text, signature).is_ok())
+/// By one of these authorities. `None` when none of their certificates can be read.
+fn is_signed_by(authorities: &str, text: &[u8], signature: &[u8]) -> Option<bool> {
+    let blocks = x509_parser::pem::Pem::iter_from_buffer(authorities.as_bytes()).filter_map(Result::ok);
+    let verified = blocks.filter_map(|pem| {
+        let certificate = pem.parse_x509().ok()?;
+        let key = UnparsedPublicKey::new(
+            &ECDSA_P256_SHA256_ASN1,
+            &certificate.public_key().subject_public_key.data,
+        );
+        Some(key.verify(text, signature).is_ok())
+    });
+    verified.max()
 }
 
 #[cfg(test)]

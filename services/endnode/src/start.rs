@@ -1,6 +1,7 @@
 //! Starting an enrolled node, in an order that never lets a refused credential in.
 
 use anyhow::Context as _;
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 use vpnmanager_nats::endpoint::Endpoint;
 use vpnmanager_runtime::{error_chain::chain, reconcile::Wake, tasks::Tasks};
@@ -24,10 +25,12 @@ use crate::{
     node::Node,
     old_choice::choose_old_listener,
     openvpn::process::check_machine,
+    server_certificate::ServerCertificate,
     shared::Shared,
     state_dir::StateDir,
     tasks::{
         heartbeats::HeartbeatSettings,
+        renewal::Renewal,
         start::{Inputs, start_tasks},
     },
 };
@@ -135,6 +138,7 @@ pub(crate) async fn start(
 
     let bus = enrolled.connect().await?;
     let (issue, issue_jobs) = IssueQueue::new();
+    let certificate = ServerCertificate::new(enrolled.identity.material());
     let shared = Shared {
         jetstream: node_jetstream(&bus.client),
         reporting: Reporting::new(bus.client.clone()),
@@ -149,12 +153,14 @@ pub(crate) async fn start(
         journal,
         applier,
         vpn,
+        certificate: certificate.clone(),
         issue,
         progress: Progress::default(),
         waiters: IntentWaiters::default(),
         contact: Contact::default(),
         bus_trouble: BusTrouble::new(&enrolled.identity.bus_place()),
         disk: Disk::new(dir.root(), config.disk_reserve),
+        figures: local.figures.clone(),
     };
     let issuer = Issuer {
         node: shared.node.id.clone(),
@@ -163,11 +169,14 @@ pub(crate) async fn start(
         profiles: dir.profiles(),
         bus: shared.bus.clone(),
     };
+    let (renewed, renewals) = mpsc::channel(1);
     let inputs = Inputs {
         issuer,
         issue_jobs,
         connections: bus.connections,
-        heartbeat: HeartbeatSettings::new(config.heartbeat_interval, &enrolled.identity.certificate),
+        renewal: Renewal::new(&enrolled, certificate, renewed)?,
+        renewals,
+        heartbeat: HeartbeatSettings::new(config.heartbeat_interval),
         enrolled,
         keeper,
         management_url: config.management_url.clone(),

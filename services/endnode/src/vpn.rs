@@ -1,6 +1,12 @@
 //! The node's VPN server, whichever it is, and the old listener beside it.
 
-use std::collections::BTreeSet;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::sync::watch;
 use vpnmanager_nats::ids::CommonName;
@@ -25,6 +31,8 @@ use crate::{
 pub struct Vpn {
     own: Own,
     old: Option<OldListener>,
+    /// Sessions that were ended.
+    cuts: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Clone)]
@@ -67,7 +75,11 @@ macro_rules! ask {
 
 impl Vpn {
     fn of(own: Own) -> Self {
-        Self { own, old: None }
+        Self {
+            own,
+            old: None,
+            cuts: Arc::default(),
+        }
     }
 
     /// With the old listener.
@@ -79,6 +91,18 @@ impl Vpn {
     /// The old listener, if the node has one.
     pub fn old(&self) -> Option<&OldListener> {
         self.old.as_ref()
+    }
+
+    /// Sessions that were ended on it since the agent started.
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Relaxed)
+    }
+
+    /// Counts what was ended.
+    fn count(&self, cut: Result<CutSessions, BackendError>) -> Result<CutSessions, BackendError> {
+        cut.inspect(|cut| {
+            self.cuts.fetch_add(u64::from(cut.count), Ordering::Relaxed);
+        })
     }
 
     /// What counts the logins, for an old listener beside it.
@@ -113,7 +137,8 @@ impl VpnBackend for Vpn {
     }
 
     async fn disconnect(&self, names: &[CommonName], parting: Parting) -> Result<CutSessions, BackendError> {
-        ask!(self, backend => backend.disconnect(names, parting).await)
+        let cut = ask!(self, backend => backend.disconnect(names, parting).await);
+        self.count(cut)
     }
 
     async fn end(&self, session: SessionKey) -> Result<Option<String>, BackendError> {
@@ -136,11 +161,12 @@ impl VpnBackend for Vpn {
     }
 
     async fn enforce(&self) -> Result<CutSessions, BackendError> {
-        let own = async { ask!(self, backend => backend.enforce().await) };
+        let own = async { self.count(ask!(self, backend => backend.enforce().await)) };
         let Some(old) = &self.old else {
             return own.await;
         };
-        let (own, of_old) = tokio::join!(own, old.enforce());
+        let of_old = async { self.count(old.enforce().await) };
+        let (own, of_old) = tokio::join!(own, of_old);
         Ok(own?.and(of_old?))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sea_orm::DatabaseConnection;
 use tokio::sync::Mutex;
 use vpnmanager_nats::{connect::Bus, endpoint::BusPlace, topology::Topology, username::Username};
-use vpnmanager_runtime::{in_turn::InTurn, reconcile::Wake};
+use vpnmanager_runtime::{in_turn::InTurn, reconcile::Wake, tasks::Tasks};
 
 use crate::{
     bus_access::BusAccess,
@@ -13,15 +13,17 @@ use crate::{
     config::Config,
     database_clock::DatabaseClock,
     hearing::Hearing,
+    metrics::figures::Figures,
     newly_connected::NewlyConnected,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::refuse::Gatekeeper,
+        credentials::sign::Signatures, events::feed::Feed, keys::authenticate::KeyCache, keys::refuse::Gatekeeper,
         quotas::unjudged::Unjudged, users::creates::Creates, users::waiters::Waiters,
     },
     pki::Pki,
     reach::Reach,
     storage::Storage,
     traffic_watch::TrafficWatch,
+    user_traces::UserTraces,
 };
 
 /// The parts of the running service. Cheap to clone.
@@ -84,10 +86,16 @@ pub struct App {
     pub newly_connected: NewlyConnected,
     /// The requests that wait until a user is synced.
     pub waiters: Waiters,
+    /// What is new in the audit trail, for whoever listens.
+    pub events: Feed,
+    /// Wakes the task that sends events to webhooks.
+    pub webhooks: Wake,
     /// API keys that were checked in the last seconds.
     pub keys: KeyCache,
     /// Counts refusals of callers without a valid key.
     pub gatekeeper: Gatekeeper,
+    /// For what must end although nobody waits for it any more.
+    pub tasks: Tasks,
     /// Batches the creation of users, so that many share a commit.
     pub creates: Creates,
     /// Whose turn it is to change a user.
@@ -98,6 +106,10 @@ pub struct App {
     pub own_group_turn: Arc<Mutex<()>>,
     /// Batches the signing of certificates, so that many share a commit.
     pub signatures: Signatures,
+    /// Figures for monitoring.
+    pub figures: Figures,
+    /// The traces of requests that changed users.
+    pub user_traces: UserTraces,
 }
 
 impl App {

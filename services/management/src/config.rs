@@ -9,6 +9,7 @@ use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::server::{self, HttpConfig, TrustedProxies};
 use vpnmanager_profile::fleet_name::FleetName;
 use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
+use vpnmanager_runtime::metrics::{self, MetricsConfig};
 use vpnmanager_runtime::process::Stop;
 use vpnmanager_runtime::telemetry::{self, LogConfig};
 
@@ -18,21 +19,26 @@ mod bounds;
 mod budget;
 mod callers;
 mod database;
+mod events;
 mod health;
 mod history;
 mod public_url;
+mod webhooks;
 
 pub use audit::AuditConfig;
 pub use backup::BackupConfig;
 pub use budget::BudgetConfig;
 pub use callers::CallersConfig;
 pub use database::{DatabaseConfig, SslMode};
+pub use events::EventsConfig;
 pub use health::HealthConfig;
 pub use history::HistoryConfig;
 pub use public_url::{NoPublicUrl, PublicUrl};
+pub use webhooks::{PrivateAddresses, WebhooksConfig};
 
 use bounds::{DAY, DURATION, HOUR, LONGEST, SECOND};
 
+use crate::domain::key_text::is_mistyped;
 use crate::ops::users::create::PlacementRules;
 
 /// The program and its settings.
@@ -51,8 +57,11 @@ pub const SERVICE: Service = Service {
         history::SETTINGS,
         budget::SETTINGS,
         audit::SETTINGS,
+        events::SETTINGS,
+        webhooks::SETTINGS,
         backup::SETTINGS,
         telemetry::SETTINGS,
+        metrics::SETTINGS,
     ],
 };
 
@@ -140,6 +149,13 @@ const FLEET_SETTINGS: &[Setting] = &[
     )
     .default("10years"),
     Setting::new(
+        "pki.node_validity",
+        "PKI_NODE_VALIDITY",
+        "How long certificates of nodes are valid",
+        "a duration such as 10years",
+    )
+    .default("10years"),
+    Setting::new(
         "placement.replicas",
         "PLACEMENT_REPLICAS",
         "Nodes for each user, its home included",
@@ -211,8 +227,15 @@ pub struct Config {
     pub budget: BudgetConfig,
     /// The audit trail.
     pub audit: AuditConfig,
+    /// Streams of events.
+    pub events: EventsConfig,
+    /// Where webhooks may send.
+    pub webhooks: WebhooksConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Figures for monitoring: nowhere by default.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
 }
 
 /// The bus.
@@ -236,6 +259,9 @@ pub struct PkiConfig {
     /// PKI_CLIENT_VALIDITY: an hour to 1000 years.
     #[serde(with = "humantime_serde")]
     pub client_validity: Duration,
+    /// PKI_NODE_VALIDITY: an hour to 1000 years.
+    #[serde(with = "humantime_serde")]
+    pub node_validity: Duration,
 }
 
 /// Where users are placed.
@@ -294,6 +320,12 @@ impl Config {
         if let Some(reason) = weakness(self.api_key.expose_secret()) {
             return wrong("api_key", &reason);
         }
+        if is_mistyped(self.api_key.expose_secret()) {
+            return wrong(
+                "api_key",
+                "it begins with vpnm_ as the keys that management makes, and is none",
+            );
+        }
         if self.listen.is_empty() || !self.listen.iter().all(|address| is_host_and_port(address)) {
             return wrong("listen", "an address is not host:port");
         }
@@ -326,12 +358,19 @@ impl Config {
                 HOUR..=LONGEST,
                 "no certificate would be valid for as long as a user needs it",
             ),
+            (
+                "pki.node_validity",
+                self.pki.node_validity,
+                HOUR..=LONGEST,
+                "OpenVPN could not be restarted in time to take the next one",
+            ),
         ] {
             bounds::check(cli, key, time, range, otherwise)?;
         }
         self.health.check(cli)?;
         self.history.check(cli)?;
         self.audit.check(cli)?;
+        self.metrics.check(cli)?;
         if self.drain.pace == 0 {
             return wrong("drain.pace", "no client would ever be moved");
         }

@@ -20,8 +20,12 @@ pub mod storage;
 pub mod traffic_watch;
 mod waiting;
 
+pub mod metrics;
+pub mod user_traces;
+
 pub mod domain;
 pub mod ops;
 
 pub mod api;
+mod monitoring;
 pub mod tasks;

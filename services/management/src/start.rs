@@ -25,11 +25,19 @@ use crate::{
     config::{BusConfig, Config},
     database_clock::DatabaseClock,
     hearing::Hearing,
+    metrics::figures::Figures,
     newly_connected::NewlyConnected,
     ops::{
-        credentials::sign::Signatures, keys::authenticate::KeyCache, keys::bootstrap::bootstrap,
-        keys::refuse::Gatekeeper, nodes::sum_totals::recount, quotas::unjudged::Unjudged, restoration::mark::undecided,
-        users::creates::Creates, users::waiters::Waiters,
+        credentials::sign::Signatures,
+        events::feed::Feed,
+        keys::authenticate::KeyCache,
+        keys::bootstrap::bootstrap,
+        keys::refuse::Gatekeeper,
+        nodes::sum_totals::recount,
+        quotas::unjudged::Unjudged,
+        restoration::mark::undecided,
+        users::creates::{Created, Creates},
+        users::waiters::Waiters,
     },
     pki::Pki,
     pooler,
@@ -38,6 +46,7 @@ use crate::{
     storage::Storage,
     tasks,
     traffic_watch::TrafficWatch,
+    user_traces::UserTraces,
 };
 
 /// How long to wait for PostgreSQL and for NATS at the start.
@@ -58,7 +67,10 @@ const TEST_IF_IDLE_FOR: Duration = Duration::from_secs(30);
 /// # Errors
 /// [`Undecided`](crate::ops::restoration::mark::Undecided) while nobody has decided what holds after a restore: nothing was started then.
 pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
-    let pki = Arc::new(Pki::load_or_create(&config.pki.dir)?.with_client_validity(config.pki.client_validity));
+    let pki = Pki::load_or_create(&config.pki.dir)?
+        .with_client_validity(config.pki.client_validity)
+        .with_server_validity(config.pki.node_validity);
+    let pki = Arc::new(pki);
     let reach = Reach::to(&config.database.connection_url())?;
     let db = connect_database(&config, &reach, POOL_SIZE, Commits::Synced).await?;
     let leases = connect_database(&config, &reach, LEASES_POOL_SIZE, Commits::Relaxed).await?;
@@ -86,9 +98,16 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
     let publisher = Wake::new();
     let waiters = Waiters::start(tasks, &db, config.callers);
     let keys = KeyCache::start(tasks, &db, config.callers.unknown_keys.get());
-    let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get());
+    let (figures, user_traces) = (Figures::new(), UserTraces::default());
+    let gatekeeper = Gatekeeper::new(config.callers.keyless_requests.get(), figures.work.clone());
+    let created = Created {
+        publisher: publisher.clone(),
+        work: figures.work.clone(),
+        traces: user_traces.clone(),
+    };
+    let events = Feed::new(config.events);
     let app = App {
-        creates: Creates::start(tasks, &db, config.placement_rules(), &publisher),
+        creates: Creates::start(tasks, &db, config.placement_rules(), created),
         turns_of_users: InTurn::default(),
         turn_of_fleet: Arc::default(),
         own_group_turn: Arc::default(),
@@ -121,8 +140,13 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         unjudged: Unjudged::default(),
         newly_connected: NewlyConnected::default(),
         waiters,
+        events,
+        webhooks: Wake::new(),
         keys,
         gatekeeper,
+        tasks: tasks.clone(),
+        figures,
+        user_traces,
     };
     tasks::start(&app, tasks).await?;
     Ok(app)

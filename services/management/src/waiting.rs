@@ -21,7 +21,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// What is in progress at the end is an answer of a few bytes.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Answers every request, `/health` too, with 503 and what to do, until somebody has decided.
+/// Answers every request, `/health` too, with 503 and what to do, until somebody has decided; only that it lives is still so.
 pub(crate) async fn until_decided(config: &Config, bound: Bound, waiting: Undecided) -> anyhow::Result<()> {
     warn!(
         restored.from = waiting.source_file,
@@ -37,9 +37,17 @@ pub(crate) async fn until_decided(config: &Config, bound: Bound, waiting: Undeci
 }
 
 fn refusing(why: String) -> impl Endpoint<Output = Response> + 'static {
-    poem::endpoint::make_sync(move |_request: Request| {
-        poem::Error::from(ApiError::unavailable(why.clone())).into_response()
+    poem::endpoint::make_sync(move |request: Request| match request.uri().path() {
+        "/health/live" => alive(),
+        _ => poem::Error::from(ApiError::unavailable(why.clone())).into_response(),
     })
+}
+
+/// As `GET /health/live` says it.
+fn alive() -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .body("{\"status\":\"alive\"}")
 }
 
 async fn wait(config: &Config) -> anyhow::Result<()> {

@@ -45,6 +45,12 @@ pub async fn contain<T>(handling: &'static str, run: impl Future<Output = T>) ->
     })
 }
 
+/// How many panics this process has contained.
+#[must_use]
+pub fn contained() -> u64 {
+    CONTAINED.load(Ordering::Relaxed)
+}
+
 /// The text of a panic, if it has one.
 pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -5,8 +5,10 @@ pub mod process;
 pub mod config;
 pub mod descriptors;
 pub mod log_limit;
+pub mod metrics;
 pub mod service_manager;
 pub mod telemetry;
+pub mod traces;
 
 pub mod contain;
 pub mod tasks;

@@ -98,6 +98,11 @@ impl BusFiles {
         self.dir.join(names::CA_CERTIFICATE)
     }
 
+    /// The path of the certificate of the server. It may be on another machine.
+    pub fn server_certificate_path(&self) -> PathBuf {
+        self.dir.join(names::SERVER_CERTIFICATE)
+    }
+
     /// Management's credentials, in the form that clients and the `nats` CLI read.
     pub fn management_creds_path(&self) -> PathBuf {
         self.dir.join(names::MANAGEMENT_CREDS)

@@ -9,6 +9,8 @@ use vpnmanager_openapi::{
 };
 use vpnmanager_runtime::log_limit::LogLimit;
 
+use crate::metrics::work::WorkMetrics;
+
 static REFUSED: LogLimit = LogLimit::new("access was refused");
 
 /// The caller, who presented the key.
@@ -16,21 +18,26 @@ static REFUSED: LogLimit = LogLimit::new("access was refused");
 pub(super) struct Operator;
 
 /// The node's key.
-pub(super) struct LocalKey(SecretString);
+pub(super) struct LocalKey {
+    key: SecretString,
+    work: WorkMetrics,
+}
 
 impl LocalKey {
-    pub(super) fn new(key: SecretString) -> Self {
-        Self(key)
+    /// Refusals are told to `work`.
+    pub(super) fn new(key: SecretString, work: WorkMetrics) -> Self {
+        Self { key, work }
     }
 }
 
 impl Authenticator<Operator> for LocalKey {
     fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Operator> {
-        let known = same_key(key, self.0.expose_secret());
+        let known = same_key(key, self.key.expose_secret());
         Box::pin(async move {
             if known {
                 Ok(Operator)
             } else {
+                self.work.refused();
                 if let Some(times) = REFUSED.admit() {
                     warn!(
                         client.address = from.map(tracing::field::display),

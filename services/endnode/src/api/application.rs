@@ -17,7 +17,7 @@ use super::{
 
 const TITLE: &str = "VPN Manager, end-node";
 const DESCRIPTION: &str = "What one node of the fleet holds, and what an operator can do on it when management is away.\n\n\
-    Every operation except `/health` needs the node's key, as `X-API-Key` or as a bearer token. Errors are \
+    Every operation except `/health` and what is below it needs the node's key, as `X-API-Key` or as a bearer token. Errors are \
     `application/problem+json` (RFC 9457) and name the field that is wrong.";
 
 type Apis = (UsersApi, SyncApi, HealthApi);
@@ -49,10 +49,13 @@ pub fn application(
     key: SecretString,
     body_timeout: Duration,
 ) -> impl Endpoint<Output = Response> + 'static {
-    let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key));
+    let figures = node.figures.clone();
+    let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key, figures.work));
     let adapt = move |conventions: Conventions| {
         let conventions = conventions.keys_of::<Operator>().body_timeout(body_timeout);
-        conventions.body_limit_of("sync_users", LARGEST_LIST)
+        conventions
+            .body_limit_of("sync_users", LARGEST_LIST)
+            .measured_by(figures.http)
     };
     vpnmanager_openapi::application(service(), adapt)
         .data(node)

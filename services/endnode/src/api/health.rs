@@ -1,4 +1,4 @@
-//! `/health`: the node's health, for a person or a load balancer.
+//! `/health`: the node's health, for a person; below it, what an orchestrator and a load balancer ask.
 
 use async_nats::connection::State;
 use poem::web::Data;
@@ -36,6 +36,22 @@ struct Health {
     openvpn: Option<ServerHealth>,
     /// What is wrong, in words.
     detail: Option<String>,
+}
+
+/// That the process lives.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+struct Life {
+    /// `alive`.
+    status: String,
+}
+
+/// That requests may be sent here.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+struct Readiness {
+    /// `ready`.
+    status: String,
 }
 
 /// The VPN server's health.
@@ -100,6 +116,42 @@ impl HealthApi {
         match node.shared_if_enrolled() {
             Some(shared) => self.last.try_get(health_of(shared)).await.map(Json),
             None => Ok(Json(not_there_yet(&node))),
+        }
+    }
+
+    /// Check that the agent lives
+    ///
+    /// Needs no key. A 200 as long as the process answers at all.
+    #[oai(path = "/health/live", method = "get", operation_id = "get_life")]
+    async fn live(&self) -> Result<Json<Life>, ApiError> {
+        Ok(Json(Life::example()))
+    }
+
+    /// Check that the agent takes requests
+    ///
+    /// Needs no key. A 503 means that the local API can do nothing yet, or must not: the node has not enrolled, its agent has just started, or
+    /// management said that the node must not serve. The bus does not count: requests wait for it. Nor does OpenVPN: `/health` tells its state.
+    #[oai(path = "/health/ready", method = "get", operation_id = "get_readiness")]
+    async fn ready(&self, node: Data<&LocalNode>) -> Result<Json<Readiness>, ApiError> {
+        match node.shared()?.readiness.refusal() {
+            None => Ok(Json(Readiness::example())),
+            Some(reason) => Err(ApiError::unavailable(reason)),
+        }
+    }
+}
+
+impl Example for Life {
+    fn example() -> Self {
+        Self {
+            status: "alive".to_owned(),
+        }
+    }
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self {
+            status: "ready".to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use async_nats::connection::State;
 use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::{coordination::enrolling::Enrolling, journal::JournalError, shared::Shared};
+use crate::{coordination::enrolling::Enrolling, journal::JournalError, metrics::figures::Figures, shared::Shared};
 
 /// What is said of a node that has enrolled and whose parts are not there yet.
 pub(super) const JUST_STARTED: &str = "the agent has just started: it reads what it holds";
@@ -24,6 +24,8 @@ pub struct LocalNode {
     pub id: NodeId,
     /// How far its enrolment is.
     pub enrolling: Enrolling,
+    /// Its figures for monitoring.
+    pub figures: Figures,
     shared: Arc<OnceLock<Shared>>,
 }
 
@@ -33,6 +35,7 @@ impl LocalNode {
         Self {
             id,
             enrolling: Enrolling::new(has_enrolled),
+            figures: Figures::new(),
             shared: Arc::default(),
         }
     }
@@ -44,7 +47,7 @@ impl LocalNode {
     }
 
     /// The parts of the node, if it has enrolled.
-    pub(super) fn shared_if_enrolled(&self) -> Option<&Shared> {
+    pub(crate) fn shared_if_enrolled(&self) -> Option<&Shared> {
         self.shared.get()
     }
 

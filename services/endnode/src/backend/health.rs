@@ -29,6 +29,8 @@ pub struct BackendHealth {
     pub version: Option<String>,
     /// Since when that process has served.
     pub since: Option<DateTime<Utc>>,
+    /// The same of the process that has served for longest, where there are several.
+    pub oldest_since: Option<DateTime<Utc>>,
     /// Connected clients.
     pub sessions: u32,
     /// Clients that fit at once: addresses of the network, or the limit on clients where that is lower. 0 = not known.
@@ -57,6 +59,7 @@ impl BackendHealth {
             pid: None,
             version: None,
             since: None,
+            oldest_since: None,
             sessions: 0,
             capacity: 0,
             bytes_in: 0,

@@ -30,10 +30,12 @@ fn loaded_from(text: &str) -> Config {
 }
 
 #[test]
-fn the_file_of_the_package_changes_no_default() {
+fn the_file_of_the_package_adds_metrics_on_loopback_alone() {
     let of_package = loaded_from(include_str!("../../../../deploy/packages/endnode/endnode-config.json"));
     let shown = |config: &Config| serde_json::to_value(config).expect("JSON");
-    assert_eq!(shown(&of_package), shown(&loaded(&[])));
+    let mut expected = shown(&loaded(&[]));
+    expected["metrics"]["listen"] = serde_json::json!(["127.0.0.1:9471"]);
+    assert_eq!(shown(&of_package), expected);
 }
 
 fn listeners_of(config: &Config) -> String {

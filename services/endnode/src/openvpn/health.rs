@@ -87,6 +87,7 @@ fn seen(overview: &Overview, had: Duration) -> BackendHealth {
         pid: Some(overview.pid),
         version: overview.version.clone(),
         since: Some(overview.since),
+        oldest_since: Some(overview.since),
         sessions: overview.sessions,
         bytes_in: overview.bytes_in,
         bytes_out: overview.bytes_out,

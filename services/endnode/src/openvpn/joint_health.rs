@@ -87,6 +87,7 @@ fn joined(mut servers: Vec<(Listener, BackendHealth)>) -> BackendHealth {
         pid: leading.and_then(|health| health.pid),
         version: leading.and_then(|health| health.version.clone()),
         since: leading.and_then(|health| health.since),
+        oldest_since: servers.iter().filter_map(|(_, health)| health.oldest_since).min(),
         is_partly_down: servers.iter().any(|(_, health)| lacks(health)),
         fault: Some(said(faults.collect(), servers.len())).filter(|fault| !fault.is_empty()),
         ..BackendHealth::bare(state, details.join("; "))

@@ -14,13 +14,17 @@ use vpnmanager_nats::{
     ids::{Revision, UserKey},
     subjects,
 };
-use vpnmanager_runtime::backoff::{Backoff, jittered};
+use vpnmanager_runtime::{
+    backoff::{Backoff, jittered},
+    traces::{Kind, Span, TraceParent},
+};
 
 use crate::{
     coordination::{
         progress::Progress,
         reporting::{Report, Reporting},
     },
+    metrics::figures::Figures,
     node::Node,
     shared::Shared,
 };
@@ -39,6 +43,7 @@ pub struct Acks {
     jetstream: jetstream::Context,
     progress: Progress,
     reporting: Reporting,
+    figures: Figures,
 }
 
 /// A command with its answer.
@@ -75,6 +80,7 @@ impl Acks {
             jetstream: shared.jetstream.clone(),
             progress: shared.progress.clone(),
             reporting: shared.reporting.clone(),
+            figures: shared.figures.clone(),
         }
     }
 
@@ -84,13 +90,15 @@ impl Acks {
         let attempt = self.reporting.attempt();
         let mut in_flight = FuturesUnordered::new();
         for answered in answered {
-            let sent = self.publish(&answered).await;
+            let span = Span::follow("publish ack", Kind::Producer, answered.traceparent.as_deref());
+            let sent = self.publish(&answered, span.traceparent()).await;
             // Waited for all at once: each waits for seconds if the server was killed or its disk is full.
             in_flight.push(async move {
                 let stored = match sent {
                     Ok(pending) => pending.await.map(drop),
                     Err(error) => Err(error),
                 };
+                drop(span);
                 (answered, stored)
             });
         }
@@ -98,6 +106,7 @@ impl Acks {
             match stored {
                 Ok(()) => {
                     self.reporting.taken(Report::Acks);
+                    self.figures.work.acked(&answered.outcome);
                     self.settle(answered).await;
                 }
                 Err(error) => {
@@ -133,7 +142,11 @@ impl Acks {
         }
     }
 
-    async fn publish(&self, answered: &Answered) -> Result<jetstream::context::PublishAckFuture, PublishError> {
+    async fn publish(
+        &self,
+        answered: &Answered,
+        trace: Option<TraceParent>,
+    ) -> Result<jetstream::context::PublishAckFuture, PublishError> {
         let ack = Ack {
             node: self.node.id.clone(),
             instance: self.node.instance,
@@ -143,7 +156,7 @@ impl Acks {
             applied_at: Utc::now(),
         };
         let message = PublishMessage::build()
-            .payload(Envelope::traced(ack, answered.traceparent.clone()).encode())
+            .payload(Envelope::traced(ack, trace.map(|trace| trace.to_string())).encode())
             // A new id for each answer: a later delivery may have another answer, which must not be dropped as a duplicate.
             .message_id(Uuid::now_v7().to_string());
         self.jetstream

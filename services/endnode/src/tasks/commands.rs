@@ -1,6 +1,10 @@
 //! Commands: pulled from the node's own consumer, up to 250 at once, applied in one commit, acked, settled.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_nats::jetstream::{self, consumer::PullConsumer};
 use futures_util::{FutureExt, Stream, StreamExt};
@@ -10,7 +14,13 @@ use tracing::{debug, error, info, warn};
 use vpnmanager_nats::{
     acks::Outcome, commands::Command, delivery::Delivery, envelope::Envelope, events::EventKind, topology::COMMANDS,
 };
-use vpnmanager_runtime::{backoff::jittered, contain::contain, error_chain::chain, tasks::Tasks};
+use vpnmanager_runtime::{
+    backoff::jittered,
+    contain::contain,
+    error_chain::chain,
+    tasks::Tasks,
+    traces::{Kind, Span},
+};
 
 use super::acks::{Acks, Answered, Failure};
 use crate::{
@@ -195,7 +205,10 @@ impl Commands {
         self.shared.learn_of_groups(&commands, TOLD_WITHIN).await;
         // Before the journal holds them: a sweep that comes right after must know them.
         self.shared.progress.coming(commands.iter().map(Command::user_key));
+        let (began, spans) = (Instant::now(), trace(readable));
         let outcome = self.shared.applier.apply_with(commands, history, sequence).await;
+        drop(spans);
+        self.shared.figures.work.applied(readable.len(), began.elapsed());
         let readable = std::mem::take(readable);
         match outcome {
             Ok(handled) => {
@@ -300,6 +313,17 @@ impl Commands {
             }
         }
     }
+}
+
+/// Begins the applying of each command that belongs to a trace. Its ack follows from that.
+fn trace(readable: &mut [(Delivery, Envelope<Command>)]) -> Vec<Span> {
+    let traced = readable.iter_mut().filter_map(|(_, envelope)| {
+        let mut span = Span::follow("apply command", Kind::Consumer, envelope.traceparent.as_deref());
+        envelope.traceparent = Some(span.traceparent()?.to_string());
+        span.note("vpn.node", envelope.body.node().as_str());
+        Some(span)
+    });
+    traced.collect()
 }
 
 /// Deliveries from before and after the consumer began anew, each on their own.

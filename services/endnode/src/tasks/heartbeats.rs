@@ -21,17 +21,12 @@ static UNREAD: LogLimit = LogLimit::new("the journal could not be read for a hea
 pub struct HeartbeatSettings {
     /// Between two heartbeats.
     interval: Duration,
-    /// End of the server's certificate.
-    certificate_expires_at: Option<DateTime<Utc>>,
 }
 
 impl HeartbeatSettings {
-    /// A heartbeat each `interval`, about this certificate (PEM) of the server.
-    pub fn new(interval: Duration, certificate: &str) -> Self {
-        Self {
-            interval,
-            certificate_expires_at: certificate_end(certificate),
-        }
+    /// A heartbeat each `interval`.
+    pub fn new(interval: Duration) -> Self {
+        Self { interval }
     }
 }
 
@@ -53,7 +48,7 @@ pub async fn run(shared: Shared, settings: HeartbeatSettings, stop: Cancellation
             Err(error) => Some(unreadable(&error)),
         };
         if let Some((_, journaled)) = &last {
-            beat(&shared, &settings, at, (journaled, fault)).await;
+            beat(&shared, at, (journaled, fault)).await;
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(settings.interval)) => {}
@@ -101,12 +96,7 @@ fn unreadable(error: &JournalError) -> String {
 }
 
 /// Sends one.
-async fn beat(
-    shared: &Shared,
-    settings: &HeartbeatSettings,
-    at: DateTime<Utc>,
-    (journaled, fault): (&Journaled, Option<String>),
-) {
+async fn beat(shared: &Shared, at: DateTime<Utc>, (journaled, fault): (&Journaled, Option<String>)) {
     let Journaled {
         snapshot,
         queued_intents,
@@ -131,7 +121,7 @@ async fn beat(
             .or_else(|| shared.fault(&server))
             .or_else(|| shared.lack_of_users())
             .or_else(|| shared.reporting.fault()),
-        certificate_expires_at: settings.certificate_expires_at,
+        certificate_expires_at: shared.certificate.in_use_until(server.oldest_since),
         network: shared.network.applied(),
         groups: shared.definitions.applied(),
     };
@@ -143,15 +133,11 @@ async fn beat(
             .publish(subjects::health(&shared.node.id), Envelope::new(heartbeat).encode())
             .await;
         match sent {
-            Ok(()) => shared.reporting.taken(Report::Heartbeats),
+            Ok(()) => {
+                shared.reporting.taken(Report::Heartbeats);
+                shared.figures.work.beat();
+            }
             Err(error) => shared.reporting.failed(Report::Heartbeats, attempt, &error),
         }
     }
-}
-
-/// The end of a certificate, if it can be read.
-fn certificate_end(pem: &str) -> Option<DateTime<Utc>> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok()?;
-    let certificate = pem.parse_x509().ok()?;
-    DateTime::from_timestamp(certificate.validity().not_after.timestamp(), 0)
 }

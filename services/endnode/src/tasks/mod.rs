@@ -24,3 +24,4 @@ pub mod session_reports;
 
 pub mod bus_watch;
 pub mod housekeeping;
+pub mod renewal;

@@ -2,13 +2,13 @@
 
 use std::future::Future;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use vpnmanager_runtime::{reconcile::Wake, tasks::Tasks};
 
 use super::{
     acks::Acks,
     allow_list::{self, repair_allow_list},
-    bus_watch::{self, BusWatch},
+    bus_watch::{self, BusWatch, Renewed},
     commands, drain,
     events::{self, publish_events},
     expiry::{self, expire},
@@ -17,7 +17,9 @@ use super::{
     housekeeping::{self, forget_tombstones},
     intents::{self, carry_intents},
     issue::{self, IssueTask},
-    network, node_requests, serving, session_history,
+    network, node_requests,
+    renewal::{self, Renewal},
+    serving, session_history,
     session_reports::{self, publish_sessions},
     sessions::{self, cut_strangers},
     sync,
@@ -42,6 +44,10 @@ pub struct Inputs {
     pub heartbeat: HeartbeatSettings,
     /// The identity that the node connects with.
     pub enrolled: Enrolled,
+    /// Renews the certificate of the server.
+    pub renewal: Renewal,
+    /// What that gives to save.
+    pub renewals: mpsc::Receiver<Renewed>,
     /// Keeps the pool's network, where the agent runs OpenVPN.
     pub keeper: Option<Keeper>,
     /// Where management is, if that is configured.
@@ -90,7 +96,8 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
     tasks.spawn("heartbeats", heartbeats::run(share(), inputs.heartbeat, stop()));
     tasks.spawn("node-requests", node_requests::run(share(), stop()));
     tasks.spawn("session-history", session_history::run(share(), stop()));
-    tasks.spawn("bus-watch", bus_watch::run(watch, stop()));
+    tasks.spawn("bus-watch", bus_watch::run(watch, inputs.renewals, stop()));
+    tasks.spawn("renewal", renewal::run(share(), inputs.renewal, stop()));
 
     tasks.reconcile(
         "expiry",

@@ -97,7 +97,14 @@ async fn no_operation_but_health_and_the_documents_answers_without_the_key() {
             assert_eq!(response.headers()["content-type"], "application/problem+json");
         }
     }
-    for path in ["/health", "/docs", "/openapi.json", "/openapi.yaml"] {
+    for path in [
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/docs",
+        "/openapi.json",
+        "/openapi.yaml",
+    ] {
         let response = client.get(format!("{base}{path}")).send().await.unwrap();
         assert_eq!(response.status(), StatusCode::OK, "{path}");
     }

@@ -1,8 +1,12 @@
 //! A CA as management has it.
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, Utc};
 use data_encoding::BASE64;
-use rcgen::{BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
+};
 use vpnmanager_nats::{ids::CommonName, sign::SignedCertificate};
 
 pub(crate) struct Authority {
@@ -27,6 +31,18 @@ impl Authority {
         let csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, common_name);
+        params.signed_by(&csr.public_key, &self.issuer).unwrap().pem()
+    }
+
+    /// A server's certificate that was valid for so many days, and will be for so many.
+    pub(crate) fn sign_for_days(&self, common_name: &str, csr: &str, (past, left): (i64, i64)) -> String {
+        let csr = CertificateSigningRequestParams::from_pem(csr).unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        let now = date_time_ymd(1970, 1, 1) + Duration::from_secs(Utc::now().timestamp().unsigned_abs());
+        let days = |days: i64| Duration::from_secs(days.unsigned_abs() * 24 * 60 * 60);
+        params.not_before = now - days(past);
+        params.not_after = now + days(left);
         params.signed_by(&csr.public_key, &self.issuer).unwrap().pem()
     }
 

@@ -30,7 +30,7 @@ use vpnmanager_nats::{
         node_credentials::issue_node_jwt,
     },
     sessions::SessionRecord,
-    sign::{SignAnswer, SignRequest, SignResult, SignedCertificate},
+    sign::{ServerRefusal, ServerResult, SignAnswer, SignRequest, SignResult, SignedCertificate},
     subjects,
     sync::{SyncAnswer, SyncReply, SyncRequest},
     topology::{Topology, TopologyOptions},
@@ -56,6 +56,14 @@ pub(crate) struct Script {
     /// Certificates are signed and recorded, and the answer is lost.
     pub(crate) signatures_get_lost: bool,
     pub(crate) asked_to_sign: Vec<CommonName>,
+    /// How long the certificate of a server that enrols was valid, and will be, in days; `None`: practically for ever.
+    pub(crate) server_days: Option<(i64, i64)>,
+    /// What management does when it is asked for another one.
+    pub(crate) renewing: Renewing,
+    /// How often it was asked.
+    pub(crate) renewals_asked: u32,
+    /// The authorities that it says are trusted; `None`: it says nothing of them.
+    pub(crate) authorities: Option<String>,
     pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
     pub(crate) resync: bool,
     /// At the next resync, the first command is delivered to nobody who settles it.
@@ -81,6 +89,20 @@ pub(crate) struct Script {
     pub(crate) intents: Vec<Intent>,
     /// `None`: management does not answer intents.
     pub(crate) intent_answer: Option<IntentAnswer>,
+}
+
+/// What management does when a node asks for the certificate of its server.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Renewing {
+    /// It does not know the question, as an earlier release.
+    #[default]
+    Unknown,
+    /// It signs one for 30 days.
+    Signs,
+    /// It signs one of another authority.
+    SignsForeign,
+    /// It refuses.
+    Refuses,
 }
 
 #[derive(Clone)]
@@ -164,6 +186,11 @@ impl FakeManagement {
         management
     }
 
+    /// The certificate of the authority, PEM.
+    pub(crate) fn authority(&self) -> &str {
+        &self.authority.pem
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -236,9 +263,12 @@ impl FakeManagement {
         self.collect_reports(&node).await;
         let authority = self.files.node_authority().unwrap();
         let jwt = issue_node_jwt(&node, &public_key, Utc::now(), &authority).unwrap();
-        let certificate = self
-            .authority
-            .sign(&format!("node.test.{node}"), body["csr"].as_str().unwrap());
+        let (name, csr) = (format!("node.test.{node}"), body["csr"].as_str().unwrap());
+        let days = self.script().server_days;
+        let certificate = match days {
+            Some(days) => self.authority.sign_for_days(&name, csr, days),
+            None => self.authority.sign(&name, csr),
+        };
         let answer = json!({
             "server_id": node,
             "bus": { "urls": [self.tls_url], "jwt": jwt, "ca": self.files.ca_pem().unwrap() },
@@ -383,7 +413,24 @@ impl FakeManagement {
         if script.signatures_get_lost {
             return None;
         }
-        reply(SignAnswer { results })
+        let server = request.body.server.and_then(|wanted| {
+            script.renewals_asked += 1;
+            let name = format!("node.test.{}", request.body.node);
+            let authorities = script.authorities.clone();
+            let signed = |authority: &Authority| ServerResult::Signed {
+                certificate: authority.sign_for_days(&name, &wanted.csr, (1, 30)),
+                authorities,
+            };
+            match script.renewing {
+                Renewing::Unknown => None,
+                Renewing::Signs => Some(signed(&self.authority)),
+                Renewing::SignsForeign => Some(signed(&Authority::new())),
+                Renewing::Refuses => Some(ServerResult::Refused {
+                    reason: ServerRefusal::OtherKey,
+                }),
+            }
+        });
+        reply(SignAnswer { results, server })
     }
 
     async fn on_intent(self, message: Message) -> Option<bytes::Bytes> {

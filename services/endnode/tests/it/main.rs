@@ -38,6 +38,8 @@ mod offline;
 #[cfg(test)]
 mod old_server;
 #[cfg(test)]
+mod renewal;
+#[cfg(test)]
 mod resync;
 #[cfg(test)]
 mod serving;

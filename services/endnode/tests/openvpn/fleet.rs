@@ -33,6 +33,7 @@ use vpnmanager_profile::{
     profile::{Extras, Profile, ProfileParts},
     tls_crypt_v2::TlsCryptV2ServerKey,
 };
+use vpnmanager_runtime::secret_file;
 use vpnmanager_testbed::{
     client::{ClientOptions, OpenvpnClient},
     net::{Namespace, Network, require_tunnels},
@@ -224,8 +225,24 @@ impl Fleet {
     }
 
     fn credential_of(&self, username: &str, host: &str, extras: &Extras<'_>) -> (CommonName, Vec<Profile>) {
+        self.credential_by((&self.pki, &self.pki.ca), username, (host, extras))
+    }
+
+    /// A fresh credential of this user that another authority signed, and a profile that trusts these.
+    pub(crate) fn credential_of_authority(&self, pki: &Pki, trusted: &str, username: &str) -> (CommonName, Profile) {
+        let host = self.node.address.to_string();
+        let (name, mut profiles) = self.credential_by((pki, trusted), username, (&host, &Extras::default()));
+        (name, profiles.remove(0))
+    }
+
+    fn credential_by(
+        &self,
+        (pki, trusted): (&Pki, &str),
+        username: &str,
+        (host, extras): (&str, &Extras<'_>),
+    ) -> (CommonName, Vec<Profile>) {
         let name = CommonName::for_user(&username.parse().expect("a valid username"));
-        let credential = self.pki.user(&name);
+        let credential = pki.user(&name);
         let key = SecretString::from(credential.key);
         let profile = |server: &ManagedServer| {
             let remote = Remote {
@@ -236,7 +253,7 @@ impl Fleet {
             let parts = ProfileParts {
                 remotes: &[remote],
                 server_name_prefix: "node-",
-                ca: &self.pki.ca,
+                ca: trusted,
                 certificate: &credential.certificate,
                 key: &key,
                 tls_crypt_v2: &self.tls_crypt_v2.new_client_key(name.as_str()).expect("a client key"),
@@ -245,6 +262,29 @@ impl Fleet {
         };
         let profiles = self.managed.servers.iter().map(profile).collect();
         (name, profiles)
+    }
+
+    /// The authority of the fleet.
+    pub(crate) fn pki(&self) -> &Pki {
+        &self.pki
+    }
+
+    /// Gives the node another certificate for its key, with another name, as the agent does that renews it. Returns the certificate.
+    pub(crate) fn renew(&self, name: &str) -> String {
+        self.renew_by(&self.pki, name)
+    }
+
+    /// Gives the node other authorities to trust, as the agent does.
+    pub(crate) fn trust(&self, authorities: &str) {
+        secret_file::write(self.conf().ca.as_path(), authorities).expect("write");
+    }
+
+    /// The same as [`Self::renew`], signed by another authority.
+    pub(crate) fn renew_by(&self, pki: &Pki, name: &str) -> String {
+        let key = fs::read_to_string(self.conf().key.as_path()).expect("read");
+        let certificate = pki.server_again(name, &key);
+        secret_file::write(self.conf().cert.as_path(), &certificate).expect("write");
+        certificate
     }
 
     /// A new machine for a client.

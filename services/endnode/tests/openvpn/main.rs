@@ -21,5 +21,7 @@ mod operators;
 mod outlive;
 mod profiles;
 mod reach;
+mod renewal;
+mod rollover;
 mod serve;
 mod unfinished;

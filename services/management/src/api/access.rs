@@ -1,5 +1,11 @@
-//! Access to the API: a key identifies an operator, and the operator's role decides which operations are allowed.
+//! Access to the API: a key identifies an operator. Its role decides which operations are allowed, and what it is narrowed to what they see.
+//!
+//! Each operation takes one of these types as its caller, which states its role in the API description too. [`Viewer`] and [`Operator`] are for
+//! operations on what the path names, and let a narrowed key do those within its pools and groups. [`ScopedViewer`] and [`ScopedOperator`] let
+//! each narrowed key in: their operations hand `scope` of the caller on to what they call. [`WholeViewer`] refuses narrowed keys. Keys of
+//! admins are never narrowed.
 
+use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ops::Deref;
 
@@ -12,9 +18,11 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::server::Source;
 
 use super::failure;
+use super::narrowed::{Narrowed, refuse_beyond};
 use crate::app::App;
 use crate::domain::actor::Actor;
-use crate::ops::keys::authenticate::Operator;
+use crate::domain::role::suffices;
+use crate::ops::keys::authenticate::Operator as KeyHolder;
 
 use vpnmanager_entities::api_key::Role;
 
@@ -30,13 +38,58 @@ pub(super) struct Origin {
     request_id: String,
 }
 
-/// A caller with an admin key. An operation that takes it as a parameter answers everybody else with 401 or 403.
-#[derive(Debug)]
-pub(super) struct Admin(Actor);
+/// What an operation asks of the key of its caller.
+pub(super) trait Demand {
+    /// The role that suffices, or a higher one.
+    const ROLE: Role;
+    /// What it does with a narrowed key.
+    const NARROWED: Narrowed;
+    /// Both, as the description takes them from the security schemes of an operation.
+    const MARK: &'static str;
+}
 
-/// A caller with a key of either role, or without a key: for operations that also accept another proof, such as a join token.
+macro_rules! demands {
+    ($($(#[$docs:meta])* $caller:ident, $demand:ident: $role:expr, $narrowed:expr, $mark:literal;)+) => {$(
+        #[derive(Debug)]
+        pub(super) struct $demand;
+
+        impl Demand for $demand {
+            const ROLE: Role = $role;
+            const NARROWED: Narrowed = $narrowed;
+            const MARK: &'static str = $mark;
+        }
+
+        $(#[$docs])*
+        pub(super) type $caller = Allowed<$demand>;
+    )+};
+}
+
+demands! {
+    /// Whoever may read what the path names.
+    Viewer, Views: Role::Viewer, Narrowed::ByPath, "role:viewer";
+    /// Whoever may read, with the scope of its key in the query.
+    ScopedViewer, ViewsInScope: Role::Viewer, Narrowed::ByOperation, "role:viewer";
+    /// Whoever may read what cannot be narrowed.
+    WholeViewer, ViewsAll: Role::Viewer, Narrowed::Refused, "role:viewer whole";
+    /// Whoever may change the user that the path names.
+    Operator, Operates: Role::Operator, Narrowed::ByPath, "role:operator";
+    /// Whoever may change users, with the scope of its key in what is done.
+    ScopedOperator, OperatesInScope: Role::Operator, Narrowed::ByOperation, "role:operator";
+    /// Whoever may do all.
+    Admin, Administers: Role::Admin, Narrowed::Refused, "role:admin";
+}
+
+/// A caller whose key allows what is demanded. An operation that takes it as a parameter answers everybody else with 401, 403, or 404 for what a
+/// narrowed key does not see.
+#[derive(Debug)]
+pub(super) struct Allowed<D>(Actor, PhantomData<D>);
+
+/// A caller whose key may register nodes, or one without a key: for operations that also accept another proof, such as a join token.
 #[derive(Debug)]
 pub(super) struct OptionalRole(pub(super) Option<Actor>);
+
+/// The mark of [`OptionalRole`].
+const REGISTERS: &str = "role:node";
 
 impl Keys {
     pub(super) fn new(app: App) -> Self {
@@ -44,15 +97,15 @@ impl Keys {
     }
 }
 
-impl Authenticator<Operator> for Keys {
-    fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Operator> {
+impl Authenticator<KeyHolder> for Keys {
+    fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, KeyHolder> {
         Box::pin(async move {
             let found = self.app.keys.authenticate(key, from).await;
             found
                 .map_err(|error| failure::of_authenticate(&self.app, error))?
                 .ok_or_else(|| {
-                    self.app.gatekeeper.refused(from);
-                    ApiError::unauthorized("this key is not known or has expired")
+                    self.app.gatekeeper.wrong_key(from);
+                    ApiError::unauthorized("this key is not known, was revoked or has expired")
                 })
         })
     }
@@ -85,17 +138,22 @@ impl Origin {
             ..Actor::unknown(self.address)
         }
     }
-
-    fn actor(self, operator: &Operator) -> Actor {
-        Actor::key(
-            &operator.name,
-            self.address,
-            Some(self.request_id).filter(|id| !id.is_empty()),
-        )
-    }
 }
 
-impl Deref for Admin {
+/// The holder of a key that suffices, who is noted to have used it.
+fn actor_of(request: &Request, holder: &KeyHolder, needed: Role) -> Result<Actor, ApiError> {
+    if !suffices(holder.role, needed) {
+        return Err(failure::keys::lacks_role(holder.role, needed));
+    }
+    let origin = Origin::of(request);
+    if let Some(app) = request.data::<App>() {
+        app.keys.uses().note(holder.id, origin.address);
+    }
+    let request_id = Some(origin.request_id).filter(|id| !id.is_empty());
+    Ok(Actor::key(&holder.name, origin.address, request_id).within(holder.scope.clone()))
+}
+
+impl<D> Deref for Allowed<D> {
     type Target = Actor;
 
     fn deref(&self) -> &Actor {
@@ -103,17 +161,19 @@ impl Deref for Admin {
     }
 }
 
-impl<'a> ApiExtractor<'a> for Admin {
+impl<'a, D: Demand> ApiExtractor<'a> for Allowed<D> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::SecurityScheme];
     type ParamType = ();
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        <Caller<Operator> as ApiExtractor>::register(registry);
+        <Caller<KeyHolder> as ApiExtractor>::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        <Caller<Operator> as ApiExtractor>::security_schemes()
+        let mut schemes = <Caller<KeyHolder> as ApiExtractor>::security_schemes();
+        schemes.push(D::MARK);
+        schemes
     }
 
     async fn from_request(
@@ -121,11 +181,10 @@ impl<'a> ApiExtractor<'a> for Admin {
         body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let Caller(operator) = Caller::<Operator>::from_request(request, body, options).await?;
-        match operator.role {
-            Role::Admin => Ok(Self(Origin::of(request).actor(&operator))),
-            Role::Node => Err(ApiError::forbidden("a key of the node role may only register nodes").into()),
-        }
+        let Caller(holder) = Caller::<KeyHolder>::from_request(request, body, options).await?;
+        let actor = actor_of(request, &holder, D::ROLE)?;
+        refuse_beyond(request, &actor.scope, D::NARROWED).await?;
+        Ok(Self(actor, PhantomData))
     }
 }
 
@@ -135,11 +194,13 @@ impl<'a> ApiExtractor<'a> for OptionalRole {
     type ParamRawType = ();
 
     fn register(registry: &mut Registry) {
-        <OptionalCaller<Operator> as ApiExtractor>::register(registry);
+        <OptionalCaller<KeyHolder> as ApiExtractor>::register(registry);
     }
 
     fn security_schemes() -> Vec<&'static str> {
-        <OptionalCaller<Operator> as ApiExtractor>::security_schemes()
+        let mut schemes = <OptionalCaller<KeyHolder> as ApiExtractor>::security_schemes();
+        schemes.push(REGISTERS);
+        schemes
     }
 
     fn has_security_fallback() -> bool {
@@ -151,7 +212,10 @@ impl<'a> ApiExtractor<'a> for OptionalRole {
         body: &mut RequestBody,
         options: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let OptionalCaller(operator) = OptionalCaller::<Operator>::from_request(request, body, options).await?;
-        Ok(Self(operator.map(|operator| Origin::of(request).actor(&operator))))
+        let OptionalCaller(holder) = OptionalCaller::<KeyHolder>::from_request(request, body, options).await?;
+        let actor = holder
+            .map(|holder| actor_of(request, &holder, Role::Node))
+            .transpose()?;
+        Ok(Self(actor))
     }
 }

@@ -1,10 +1,13 @@
 //! Turns the errors of operations into HTTP problems. Only this file and those below it choose their statuses.
 
+pub(super) mod events;
 pub(super) mod groups;
 pub(super) mod imports;
+pub(super) mod keys;
 pub(super) mod nodes;
 pub(super) mod pools;
 pub(super) mod users;
+pub(super) mod webhooks;
 
 use std::borrow::Borrow;
 use std::error::Error;
@@ -22,6 +25,9 @@ use crate::{
         sqlstate::{Meaning, Resource, meaning},
     },
 };
+
+/// When there may be room for another answer.
+const ROOM_IN: Duration = Duration::from_secs(60);
 
 static UNUSABLE_NOW: LogLimit = LogLimit::new("the database cannot be used");
 
@@ -88,8 +94,17 @@ pub(super) fn of_authenticate(app: &App, error: AuthenticateError) -> ApiError {
     }
 }
 
-fn stopping() -> ApiError {
+pub(super) fn stopping() -> ApiError {
     ApiError::unavailable("management is stopping: ask again, another replica or the next start answers")
+}
+
+/// As many answers as are kept for one API key are kept.
+pub(super) fn no_room_for_answers() -> ApiError {
+    ApiError::too_many_requests(
+        "this API key has sent as many requests with an Idempotency-Key as are known for a day: send fewer, many users with \
+         POST /api/users:batch, or this one without it",
+        ROOM_IN,
+    )
 }
 
 /// A caller without a key must wait for this long.

@@ -1,4 +1,4 @@
-//! `/health`: whether this replica can do its work.
+//! `/health`: whether this replica can do its work; below it, what an orchestrator and a load balancer ask.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use vpnmanager_runtime::error_chain::chain;
 
 use super::failure;
 use super::tags::Tag;
+use super::users::Stopping;
 use crate::{app::App, storage::bus_stores_nothing};
 
 /// A load balancer needs an answer soon: a database that takes longer counts as away.
@@ -32,6 +33,22 @@ struct Health {
     version: String,
     /// Id of this replica.
     server_id: String,
+}
+
+/// That the process lives.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+struct Life {
+    /// `alive`.
+    status: String,
+}
+
+/// That requests may be sent here.
+#[derive(Debug, Clone, Object)]
+#[oai(example)]
+struct Readiness {
+    /// `ready`.
+    status: String,
 }
 
 /// What is wrong with the database; `None` while it takes changes. Found out by a change that finds no row: PostgreSQL refuses it before it
@@ -82,6 +99,46 @@ impl HealthApi {
         let bus = (!bus_is_up).then(|| app.bus_reach.explain());
         let wrong: Vec<String> = database.into_iter().chain(bus).collect();
         Err(ApiError::unavailable(wrong.join(", and ")))
+    }
+
+    /// Check that management lives
+    ///
+    /// Needs no key. A 200 as long as the process answers at all, whatever it needs is away: to start it anew would bring nothing back.
+    #[oai(path = "/health/live", method = "get", operation_id = "get_life")]
+    async fn live(&self) -> Result<Json<Life>, ApiError> {
+        Ok(Json(Life::example()))
+    }
+
+    /// Check that management takes requests
+    ///
+    /// Needs no key. A 503 means that requests are better sent to another replica: the database is away, takes no changes or has no room, this
+    /// replica is stopping, or it waits for a decision after a restore. It is a 200 while the bus is away: changes are recorded, and reach the servers
+    /// when it is back. The state of servers counts neither.
+    #[oai(path = "/health/ready", method = "get", operation_id = "get_readiness")]
+    async fn ready(&self, app: Data<&App>, stopping: Data<&Stopping>) -> Result<Json<Readiness>, ApiError> {
+        if stopping.0.0.is_cancelled() {
+            return Err(failure::stopping());
+        }
+        match self.database.get(fault_of_database(&app)).await {
+            None => Ok(Json(Readiness::example())),
+            Some(fault) => Err(ApiError::unavailable(fault)),
+        }
+    }
+}
+
+impl Example for Life {
+    fn example() -> Self {
+        Self {
+            status: "alive".to_owned(),
+        }
+    }
+}
+
+impl Example for Readiness {
+    fn example() -> Self {
+        Self {
+            status: "ready".to_owned(),
+        }
     }
 }
 

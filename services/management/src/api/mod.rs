@@ -8,13 +8,16 @@ mod entries;
 mod failure;
 mod faults;
 mod limits;
+mod narrowed;
 mod scalars;
-mod shown;
 mod tags;
 
+mod api_keys;
 mod audit;
+mod certificates;
 mod devices;
 mod endnodes;
+mod events;
 mod groups;
 mod health;
 mod imports;
@@ -23,8 +26,10 @@ mod join_tokens;
 mod links;
 mod old_certificates;
 mod pools;
+mod repeats;
 mod sessions;
 mod users;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -32,6 +37,7 @@ use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::auth::Authenticator;
+use vpnmanager_openapi::idempotency::{AnswerStore, with_idempotency_key};
 use vpnmanager_openapi::middleware::Conventions;
 use vpnmanager_openapi::spec::Spec;
 
@@ -39,12 +45,14 @@ use crate::app::App;
 use crate::domain::link_token::PAGES;
 use crate::ops::keys::authenticate::Operator;
 use access::Keys;
+use repeats::KeptAnswers;
 
 const TITLE: &str = "VPN Manager, management";
 const DESCRIPTION: &str = "Create, change and remove users of a fleet of OpenVPN servers, say what they reach, and enrol the servers.\n\n\
-    Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health`, \
-    an end-node's question about its standing, and a registration with a join token. \
-    Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`.";
+    Every operation needs a key, as `X-API-Key` or as a bearer token, except `/health` and what is below it, \
+    an end-node's question about its standing, and a registration with a join token; each says which role of key. \
+    Errors are `application/problem+json` (RFC 9457) and name the field that is wrong. Lists are pages: follow `next_cursor`. \
+    `RateLimit-Policy` and `RateLimit` say how much a key may ask, and how much of it is left.";
 
 type Apis = (
     users::UsersApi,
@@ -59,8 +67,14 @@ type Apis = (
     sessions::SessionsApi,
     sessions::HistoryApi,
     sessions::TrafficApi,
-    join_tokens::JoinTokensApi,
-    audit::AuditApi,
+    (api_keys::ApiKeysApi, join_tokens::JoinTokensApi),
+    // A tuple has 16 places.
+    (
+        audit::AuditApi,
+        certificates::CertificatesApi,
+        events::EventsApi,
+        webhooks::WebhooksApi,
+    ),
     health::HealthApi,
 );
 
@@ -73,15 +87,21 @@ pub fn spec() -> Spec {
 /// The whole HTTP service, including `/docs`, the pages of links to profiles and what new nodes install. Requests that wait for a user end when `stopping` is cancelled.
 pub fn application(app: App, stopping: CancellationToken) -> impl Endpoint<Output = Response> + 'static {
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(Keys::new(app.clone()));
+    let answers: Arc<dyn AnswerStore> = Arc::new(KeptAnswers::new(app.clone()));
     let body_timeout = app.config.http.body_timeout;
+    let requests_per_key = app.config.callers.requests_per_key;
+    let metrics = app.figures.http.clone();
     let adapt = move |conventions: Conventions| {
         conventions
             .keys_of::<Operator>()
+            .rate_of::<Operator>(requests_per_key)
+            .repeats_of::<Operator>(answers)
             .body_timeout(body_timeout)
             .body_limit_of("batch_users", users::LARGEST_BATCH)
             .body_limit_of("import_users", users::LARGEST_IMPORT)
             .body_limit_of("import_source", imports::LARGEST_SOURCE)
             .secret_below(PAGES)
+            .measured_by(metrics)
     };
     let of_pages = app.clone();
     let pages = move |documents| install::add_to(links::pages::add_to(documents, &of_pages), &of_pages);
@@ -106,11 +126,17 @@ fn service() -> OpenApiService<Apis, ()> {
         sessions::SessionsApi,
         sessions::HistoryApi,
         sessions::TrafficApi,
-        join_tokens::JoinTokensApi,
-        audit::AuditApi,
+        (api_keys::ApiKeysApi, join_tokens::JoinTokensApi),
+        (
+            audit::AuditApi,
+            certificates::CertificatesApi,
+            events::EventsApi,
+            webhooks::WebhooksApi,
+        ),
         health::HealthApi::default(),
     );
-    OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
+    let service = OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
-        .server("/")
+        .server("/");
+    with_idempotency_key(service)
 }

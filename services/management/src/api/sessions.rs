@@ -18,7 +18,7 @@ use vpnmanager_openapi::page::PageLimit;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use super::access::Admin;
+use super::access::{ScopedOperator, ScopedViewer, Viewer};
 use super::failure;
 use super::scalars::{AddressText, ListenerText, ServerIdText, SessionIdText, UsernameText};
 use super::tags::Tag;
@@ -57,7 +57,7 @@ impl SessionsApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -80,6 +80,7 @@ impl SessionsApi {
             server_id: server_id.0.map(|id| id.0),
             address: address.0.map(|address| address.0),
             listener: listener.0.map(|listener| listener.0),
+            scope: viewer.scope.clone(),
         };
         let paging = Paging::of(limit, cursor, &uri);
         match at.0 {
@@ -99,7 +100,7 @@ impl SessionsApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn of_user(
         &self,
-        _admin: Admin,
+        viewer: Viewer,
         app: Data<&App>,
         uri: RequestUri,
         /// The user's name.
@@ -118,6 +119,7 @@ impl SessionsApi {
         let filter = SessionFilter {
             username: Some(username.0.0),
             listener: listener.0.map(|listener| listener.0),
+            scope: viewer.scope.clone(),
             ..SessionFilter::default()
         };
         live_page(app.0, &filter, Paging::of(limit, cursor, &uri)).await
@@ -134,7 +136,7 @@ impl SessionsApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn of_endnode(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// The server's id.
@@ -153,6 +155,7 @@ impl SessionsApi {
         let filter = SessionFilter {
             server_id: Some(server_id.0.0),
             listener: listener.0.map(|listener| listener.0),
+            scope: viewer.scope.clone(),
             ..SessionFilter::default()
         };
         live_page(app.0, &filter, Paging::of(limit, cursor, &uri)).await
@@ -165,12 +168,12 @@ impl SessionsApi {
     #[oai(path = "/sessions/:id", method = "delete", operation_id = "end_session")]
     async fn end(
         &self,
-        admin: Admin,
+        operator: ScopedOperator,
         app: Data<&App>,
         /// The id of the session, from the list.
         id: Path<SessionIdText>,
     ) -> Result<Ended, ApiError> {
-        let ended = end_session(app.0, &admin, &id.0.0).await;
+        let ended = end_session(app.0, &operator, &id.0.0).await;
         ended
             .map(|()| Ended::Done)
             .map_err(|error| failure::nodes::of_end_session(&app, error))

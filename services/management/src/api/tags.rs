@@ -16,10 +16,16 @@ pub(super) enum Tag {
     Groups,
     /// Who is connected at this moment, who was, and with how much traffic.
     Sessions,
+    /// Who may call this API.
+    ApiKeys,
     /// One-time tokens that servers enrol with.
     JoinTokens,
     /// Who changed what.
     Audit,
+    /// What happens, as it happens: streams and webhooks.
+    Events,
+    /// Which certificates the fleet has, and when they end.
+    Certificates,
     /// The health of management itself.
     Service,
 }

@@ -1,8 +1,10 @@
 //! The commands of the binary.
 
 mod audit_archive;
+mod audit_verify;
 mod backup;
 mod bus_init;
+mod ca_rollover;
 mod export;
 mod folder;
 mod import;
@@ -35,10 +37,14 @@ pub enum Command {
     Migrate,
     /// Move whole months of the audit trail from the database into files, each checked before its month is dropped
     AuditArchive(audit_archive::AuditArchiveArgs),
+    /// Find what was changed, removed, inserted or reordered in the audit trail, in the database or in files
+    AuditVerify(audit_verify::AuditVerifyArgs),
     /// Import the users of old servers, with the certificates that their nodes go on to accept
     Import(import::ImportArgs),
     /// Write users as CSV, and certificates as an easy-rsa folder has them
     Export(export::ExportArgs),
+    /// Put another certificate authority in the place of the present one, without new profiles
+    CaRollover(ca_rollover::CaRolloverArgs),
     /// Save the database, the certificate authority, the keys of the bus and the settings in one encrypted file
     Backup(backup::BackupArgs),
     /// Put a backup onto an empty database and empty folders, or only check it
@@ -62,8 +68,10 @@ impl Command {
             Some(Self::Openapi(args)) => openapi::openapi(args),
             Some(Self::Migrate) => migrate::migrate(cli),
             Some(Self::AuditArchive(args)) => audit_archive::audit_archive(cli, args),
+            Some(Self::AuditVerify(args)) => audit_verify::audit_verify(cli, args),
             Some(Self::Import(args)) => import::import(cli, args),
             Some(Self::Export(args)) => export::export(cli, args),
+            Some(Self::CaRollover(args)) => ca_rollover::ca_rollover(cli, args),
             Some(Self::Backup(args)) => backup::backup(cli, args),
             Some(Self::Restore(args)) => restore::restore(cli, args),
             Some(Self::RestoreReview(args)) => restore_review::restore_review(cli, args),

@@ -8,12 +8,12 @@ use vpnmanager_openapi::server::Bound;
 use vpnmanager_runtime::config::Cli;
 use vpnmanager_runtime::process::{self, Stop};
 use vpnmanager_runtime::tasks::Tasks;
-use vpnmanager_runtime::{descriptors, log_limit, service_manager, telemetry, tls};
+use vpnmanager_runtime::{descriptors, log_limit, service_manager, telemetry, tls, traces};
 
 use crate::api;
 use crate::config::Config;
 use crate::ops::restoration::mark::Undecided;
-use crate::{start, waiting};
+use crate::{monitoring, start, waiting};
 
 /// The share of the shutdown timeout that requests in progress get. In the rest the background tasks write what is still queued.
 const SHARE_OF_REQUESTS: f64 = 0.7;
@@ -67,6 +67,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 /// Binds the listener first, so that a wrong address is reported at once.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     let mut bound = listen(config).await?;
+    let figures_at = monitoring::listen(config).await?;
+    traces::start(tasks, "vpnmanager-management", &config.server_id)?;
     service_manager::status("Connecting to PostgreSQL and to the bus");
     let app = loop {
         match start::start(config.clone(), tasks).await {
@@ -86,6 +88,9 @@ async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         "Management is ready"
     );
+    if let Some(figures_at) = figures_at {
+        monitoring::serve(app.clone(), figures_at, tasks);
+    }
     let (service, stop) = (api::application(app, tasks.token()), tasks.token());
     let grace = share(config.shutdown_timeout);
     tasks.spawn("http", async move {

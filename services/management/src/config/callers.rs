@@ -37,6 +37,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         COUNT,
     )
     .default("100"),
+    Setting::new(
+        "callers.requests_per_key",
+        "CALLERS_REQUESTS_PER_KEY",
+        "Requests that one API key may send to this replica in 10 s, all at once or evenly; further ones are 429",
+        COUNT,
+    )
+    .default("20000"),
 ];
 
 /// How much callers may ask at once.
@@ -50,4 +57,6 @@ pub struct CallersConfig {
     pub unknown_keys: NonZeroU32,
     /// CALLERS_KEYLESS_REQUESTS: by one IPv4 address or IPv6 /64.
     pub keyless_requests: NonZeroU32,
+    /// CALLERS_REQUESTS_PER_KEY.
+    pub requests_per_key: NonZeroU32,
 }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use ipnetwork::IpNetwork;
 use vpnmanager_nats::ids::NodeId;
 
+use super::scope::Scope;
+
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
@@ -14,6 +16,8 @@ pub struct Actor {
     pub address: Option<IpAddr>,
     /// The id of the request, as in the `x-request-id` header of the answer.
     pub request_id: Option<String>,
+    /// What it may see and change.
+    pub scope: Scope,
 }
 
 impl Actor {
@@ -23,6 +27,7 @@ impl Actor {
             name: format!("key:{name}"),
             address,
             request_id,
+            scope: Scope::default(),
         }
     }
 
@@ -32,6 +37,7 @@ impl Actor {
             name: name.to_owned(),
             address: address.map(|address| address.ip()),
             request_id: request_id.map(str::to_owned),
+            scope: Scope::default(),
         }
     }
 
@@ -41,6 +47,7 @@ impl Actor {
             name: format!("node:{node}"),
             address: None,
             request_id: None,
+            scope: Scope::default(),
         }
     }
 
@@ -50,7 +57,14 @@ impl Actor {
             name: "unknown".to_owned(),
             address,
             request_id: None,
+            scope: Scope::default(),
         }
+    }
+
+    /// The same caller, narrowed to this.
+    #[must_use]
+    pub fn within(self, scope: Scope) -> Self {
+        Self { scope, ..self }
     }
 
     /// The same caller, as the holder of the link to a profile with this id.
@@ -68,6 +82,7 @@ impl Actor {
             name: "command".to_owned(),
             address: None,
             request_id: None,
+            scope: Scope::default(),
         }
     }
 
@@ -77,6 +92,7 @@ impl Actor {
             name: "system".to_owned(),
             address: None,
             request_id: None,
+            scope: Scope::default(),
         }
     }
 }

@@ -84,6 +84,14 @@ audit_actions! {
     LocalRequestRefused => "local_request_refused",
     /// Somebody presented unknown keys, join tokens or links.
     AccessRefused => "access_refused",
+    /// Many unknown keys were presented in a minute.
+    WrongKeys => "wrong_keys",
+    /// An API key was created.
+    ApiKeyCreated => "api_key_created",
+    /// An API key got another secret.
+    ApiKeyRotated => "api_key_rotated",
+    /// An API key was revoked.
+    ApiKeyRevoked => "api_key_revoked",
     /// A join token was created.
     JoinTokenCreated => "join_token_created",
     /// A join token that was not used was revoked.
@@ -148,12 +156,32 @@ audit_actions! {
     NodeCutOff => "node_cut_off",
     /// A node caused more entries than it has room for in the trail: how many of which action were not recorded.
     NodeEventsLeftOut => "node_events_left_out",
+    /// A certificate ends soon that is not of a user.
+    CertificateNearEnd => "certificate_near_end",
+    /// Certificates of users end soon: one entry for all of one day.
+    CertificatesNearEnd => "certificates_near_end",
+    /// A step was taken to put another authority in the place of the present one.
+    AuthorityChanged => "authority_changed",
+    /// A node got another certificate for its OpenVPN server.
+    NodeCertificateRenewed => "node_certificate_renewed",
     /// A part of the trail was written to a file, and dropped from the database.
     AuditArchived => "audit_archived",
     /// The database was restored from a backup.
     DatabaseRestored => "database_restored",
     /// An operator decided what holds of what the fleet was told since that backup was made.
     DatabaseRestorationDecided => "database_restoration_decided",
+    /// An operator made a webhook.
+    WebhookCreated => "webhook_created",
+    /// An operator changed a webhook: where events are sent, which ones, or whether.
+    WebhookChanged => "webhook_changed",
+    /// A webhook got another secret.
+    WebhookSecretRotated => "webhook_secret_rotated",
+    /// An operator deleted a webhook.
+    WebhookDeleted => "webhook_deleted",
+    /// An event could not be delivered to a webhook for three days, and was given up.
+    WebhookFailing => "webhook_failing",
+    /// The receiver of a webhook said that it is gone: nothing is sent there any more.
+    WebhookDisabled => "webhook_disabled",
     /// A node answered a request of management with something that is not taken.
     NodeAnswerRefused => "node_answer_refused",
     /// The bus has a new store: its streams were lost or replaced.

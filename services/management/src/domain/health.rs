@@ -170,7 +170,7 @@ fn clock_fault(skew: TimeDelta, most: Duration) -> Option<String> {
     })
 }
 
-/// What is to be done about a server certificate that ends within this time, or has ended.
+/// What is to be done about a server certificate in use that ends within this time, or has ended.
 fn certificate_fault(heartbeat: &Heartbeat, now: DateTime<Utc>, within: TimeDelta) -> Option<String> {
     let end = heartbeat.certificate_expires_at?;
     let left = end.signed_duration_since(now);
@@ -181,7 +181,8 @@ fn certificate_fault(heartbeat: &Heartbeat, now: DateTime<Utc>, within: TimeDelt
     };
     (left < within).then(|| {
         format!(
-            "its server certificate {tense} at {}, and {effect}: enrol it again with the keys that it has, and let its OpenVPN start again",
+            "the server certificate that its OpenVPN uses {tense} at {}, and {effect}: a restart is needed, as a rollout of its pool does it, so that \
+             OpenVPN takes the one that the agent has renewed; the agent's log says why if there is none",
             shown_time(end)
         )
     })

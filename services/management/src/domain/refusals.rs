@@ -57,6 +57,11 @@ impl Refusals {
 }
 
 impl Report {
+    /// How often anybody was refused.
+    pub fn total(&self) -> u64 {
+        self.others + self.named.iter().map(|(_, times)| times).sum::<u64>()
+    }
+
     /// Whether nobody was refused.
     pub fn is_empty(&self) -> bool {
         self.named.is_empty() && self.others == 0
@@ -84,8 +89,7 @@ mod tests {
 
         assert_eq!(report.named.len(), MOST_NAMED);
         assert_eq!(report.named[0], (source(7), 4));
-        let named: u64 = report.named.iter().map(|(_, times)| times).sum();
-        assert_eq!(named + report.others, 3 + 4096 + 50);
+        assert_eq!(report.total(), 3 + 4096 + 50);
         assert!(refusals.report().is_empty());
         refusals.put_back(&report);
         assert_eq!(refusals.report(), report);

@@ -76,7 +76,7 @@ fn own_limits(limits: OwnLimits) -> [String; 6] {
 
 /// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection). No name of a user, a server or a group begins so, and nothing of what
 /// they may begin with will.
-fn harmless(cell: &str) -> Cow<'_, str> {
+pub(super) fn harmless(cell: &str) -> Cow<'_, str> {
     if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         Cow::Owned(format!("'{cell}"))
     } else {

@@ -4,7 +4,7 @@ use ipnetwork::IpNetwork;
 use sea_orm::{ActiveEnum as _, ActiveValue::Set, DatabaseTransaction, DbErr, EntityTrait};
 use serde_json::{Map, Value, json};
 use vpnmanager_entities::{
-    audit_log,
+    api_key, audit_log,
     group::{self, SessionExcess},
     join_token, old_certificate, pool, profile_link, server, user,
 };
@@ -214,6 +214,22 @@ pub fn join_token_snapshot(token: &join_token::Model) -> Value {
         "id": token.id,
         "server_id": token.server_id,
         "expires_at": token.expires_at,
+    })
+}
+
+/// The state of an API key, for `before` and `after`: neither the key nor its hash, nor when it was used.
+pub fn api_key_snapshot(key: &api_key::Model) -> Value {
+    json!({
+        "id": key.id,
+        "name": key.name,
+        "role": key.role.as_str(),
+        "owner": key.owner,
+        "prefix": key.prefix,
+        "expires_at": key.expires_at,
+        "pools": key.pools,
+        "groups": key.groups,
+        "previous_valid_until": key.previous_valid_until,
+        "revoked_at": key.revoked_at,
     })
 }
 

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, FromQueryResult, Statement};
 
-use crate::{config::Config, ops::count::count};
+use crate::{
+    config::Config,
+    ops::{count::count, idempotency::times::KNOWN_FOR},
+};
 
 /// How many months after this one the audit trail has partitions for. A management that is away for longer loses nothing: the default
 /// partition takes the rows until it is back.
@@ -54,7 +57,7 @@ impl Kept {
     }
 }
 
-fn old_rows(kept: Kept) -> [OldRows; 8] {
+fn old_rows(kept: Kept) -> [OldRows; 11] {
     [
         OldRows {
             table: "health_history",
@@ -129,6 +132,35 @@ fn old_rows(kept: Kept) -> [OldRows; 8] {
                          SELECT id FROM profile_links WHERE expires_at < now() - make_interval(secs => $1)
                          ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED)
                      DELETE FROM profile_links t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "idempotency_keys",
+            after: KNOWN_FOR,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT caller, key_hash FROM idempotency_keys WHERE created_at < now() - make_interval(secs => $1)
+                         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM idempotency_keys t USING old WHERE t.caller = old.caller AND t.key_hash = old.key_hash",
+        },
+        OldRows {
+            table: "webhook_deliveries",
+            // Nothing is sent for longer than three days.
+            after: DAY * 10,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT id FROM webhook_deliveries
+                         WHERE next_attempt_at IS NULL AND created_at < now() - make_interval(secs => $1)
+                         ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM webhook_deliveries t USING old WHERE t.id = old.id",
+        },
+        OldRows {
+            table: "certificates",
+            // That of a file which no replica has found for so long, one in whose place there has been another one for so long, and one that ended
+            // so long ago. That of a node is deleted with it.
+            after: DAY * 30,
+            delete: "WITH old AS MATERIALIZED (
+                         SELECT id FROM certificates
+                         WHERE LEAST(replaced_at, not_after, CASE WHEN kind <> 'node' THEN seen_at END) < now() - make_interval(secs => $1)
+                         ORDER BY id LIMIT $2 FOR UPDATE SKIP LOCKED)
+                     DELETE FROM certificates t USING old WHERE t.id = old.id",
         },
         OldRows {
             table: "rollouts",

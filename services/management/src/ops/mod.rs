@@ -4,6 +4,7 @@
 pub mod devices;
 pub mod export;
 pub mod groups;
+pub mod idempotency;
 pub mod import;
 pub mod old_certificates;
 pub mod users;
@@ -14,6 +15,8 @@ pub mod pools;
 pub mod sessions;
 
 pub mod quotas;
+
+pub mod certificates;
 
 pub mod credentials;
 pub mod publications;
@@ -29,15 +32,20 @@ pub mod packages;
 pub mod archive;
 mod asker;
 pub mod audit;
+pub mod audit_chain;
 pub mod audit_room;
 pub mod busy;
 pub(crate) mod columns;
 mod count;
 mod database_now;
 pub mod due;
+pub mod events;
+pub mod figures;
 pub mod housekeeping;
 mod in_batches;
 mod in_turn;
 pub mod read_audit;
+pub mod scope;
 pub mod sqlstate;
 pub mod transact;
+pub mod webhooks;

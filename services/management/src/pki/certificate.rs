@@ -16,7 +16,7 @@ use x509_parser::pem::parse_x509_pem;
 
 use super::open_error::OpenPkiError;
 
-/// Long, because after a change of the CA every user needs a new profile.
+/// Long, because another CA takes its place only once all certificates of users that it signed have ended.
 const CA_VALIDITY: TimeDelta = TimeDelta::days(25 * 365);
 const SERIAL_BYTES: usize = 16;
 
@@ -37,6 +37,7 @@ pub(super) struct Validity {
 /// A CA certificate and its key; they were checked to belong together.
 pub(super) struct Authority {
     pub(super) issuer: Issuer<'static, KeyPair>,
+    pub(super) pem: String,
     pub(super) fingerprint: String,
     pub(super) not_after: DateTime<Utc>,
 }
@@ -131,6 +132,7 @@ pub(super) fn read_authority(dir: &Path, ca_pem: &str, ca_key: SecretString) -> 
     let issuer = Issuer::from_ca_cert_pem(ca_pem, key).map_err(|source| OpenPkiError::Certificate { source })?;
     Ok(Authority {
         issuer,
+        pem: ca_pem.to_owned(),
         fingerprint,
         not_after,
     })

@@ -3,10 +3,13 @@
 mod authority;
 mod certificate;
 mod csr;
+mod facts;
 mod folder;
 mod open_error;
+mod sealed;
 
 pub use authority::{Pki, PkiError, Signed};
 pub use csr::InvalidCsr;
-pub(crate) use folder::FILES;
+pub use facts::CertificateFacts;
+pub(crate) use folder::{FILES, all_certificates};
 pub use open_error::OpenPkiError;

@@ -17,10 +17,13 @@ use crate::{
 };
 
 mod abandoned;
+mod audit_checkpoints;
 mod bus;
 mod bus_watch;
+mod certificates;
 mod database;
 mod due;
+mod events;
 mod explained;
 mod failover;
 mod handshakes;
@@ -37,8 +40,11 @@ mod rollouts;
 mod session_limits;
 mod storage;
 mod urgent;
+mod webhooks;
 
 const SECOND: Duration = Duration::from_secs(1);
+/// A key that was revoked is dead within a second, also for who listens to events: it may be known as right for half of one before each look.
+const LOOK_AT_KEYS: Duration = Duration::from_millis(400);
 /// What this replica is asked for wakes its tasks. This finds what another replica was asked for and did not finish.
 const LEFT_BY_OTHERS: Duration = Duration::from_secs(5);
 /// Tasks that [`due`] wakes, and others that are woken, run so often in any case.
@@ -48,6 +54,8 @@ const UNWOKEN: Duration = Duration::from_secs(10);
 const PLACER_PERIOD: Duration = Duration::from_secs(15);
 /// What found no room in the audit trail is told after a minute: this says how exactly.
 const SUMMARIES_PERIOD: Duration = Duration::from_secs(10);
+/// How long the use of a key may be unrecorded.
+const KEY_USES_PERIOD: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 /// The NATS server may lose revocations or streams without a reconnect.
 const BUS_PERIOD: Duration = Duration::from_secs(60);
@@ -150,6 +158,14 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         }),
     );
     background.reconcile(
+        "key-uses",
+        &unwoken,
+        KEY_USES_PERIOD,
+        on(app, |app| async move {
+            app.keys.uses().record(&app.db).await.map(|()| Next::Idle)
+        }),
+    );
+    background.reconcile(
         "audit-partitions",
         &unwoken,
         HOUR,
@@ -162,11 +178,34 @@ pub async fn start(app: &App, tasks: &Tasks) -> anyhow::Result<()> {
         on(app, |app| async move { audit_room::summarise(&app.db).await.map(drop) }),
     );
     background.reconcile(
+        "audit-checkpoints",
+        &unwoken,
+        audit_checkpoints::PERIOD,
+        audit_checkpoints::AuditCheckpoints::new(app.clone()),
+    );
+    background.reconcile(
         "housekeeping",
         &unwoken,
         HOUR,
         housekeeping::Housekeeping::new(app.clone()),
     );
+    background.reconcile("events", app.events.wake(), SECOND, events::Events::new(app.clone()));
+    background.reconcile(
+        "keys-of-streams",
+        &unwoken,
+        LOOK_AT_KEYS,
+        on(app, |app| async move {
+            app.events.check_keys(&app.keys).await;
+            Ok::<_, anyhow::Error>(Next::Idle)
+        }),
+    );
+    background.reconcile(
+        "webhooks",
+        &app.webhooks,
+        SECOND,
+        webhooks::Webhooks::new(app.clone(), tasks),
+    );
+    background.reconcile("certificates", &unwoken, HOUR, on(app, certificates::look_at));
     let every = app.config.health.storage_probe;
     background.reconcile(
         "bus-storage",
@@ -201,6 +240,13 @@ fn on<Run, Operation: Fn(App) -> Run>(app: &App, operation: Operation) -> impl F
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::keys::authenticate::RIGHT_FOR;
+
+    /// Another request may have had the key looked up just before it was revoked.
+    #[test]
+    fn the_streams_of_a_revoked_key_end_within_a_second() {
+        assert!(RIGHT_FOR + LOOK_AT_KEYS < SECOND);
+    }
 
     /// A revocation would wait for it.
     #[test]

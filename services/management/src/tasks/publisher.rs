@@ -8,10 +8,12 @@ use vpnmanager_nats::publish::{self, Publication, Published};
 use vpnmanager_runtime::{
     error_chain::chain,
     reconcile::{Next, Reconciler},
+    traces::{Kind, Span},
 };
 
 use crate::{
     app::App,
+    metrics::work::Batch,
     ops::publications::{
         claim::{self, BATCH, LOCKED_FOR},
         raise_revisions::{Seen, raise_revisions},
@@ -39,6 +41,19 @@ impl Publisher {
 }
 
 impl Publisher {
+    /// Puts each command into the trace of the request that caused it.
+    fn trace(&self, publications: &mut [Publication]) -> Vec<Span> {
+        let caused = publications.iter_mut().filter_map(|publication| {
+            let command = &mut publication.command;
+            let cause = self.app.user_traces.of(command.body.user_key())?;
+            let mut span = Span::begin("publish command", Kind::Producer, Some(cause));
+            span.note("vpn.node", command.body.node().as_str());
+            command.traceparent = span.traceparent().map(|parent| parent.to_string());
+            Some(span)
+        });
+        caused.collect()
+    }
+
     /// What was locked is looked at again soon.
     async fn rest(&self) -> anyhow::Result<Next> {
         let left = claim::is_any_due(&self.app.leases).await;
@@ -60,8 +75,10 @@ impl Reconciler for Publisher {
         if claims.is_empty() {
             return self.rest().await;
         }
-        let publications: Vec<Publication> = claims.iter().map(|claim| claim.publication.clone()).collect();
+        let mut publications: Vec<Publication> = claims.iter().map(|claim| claim.publication.clone()).collect();
+        let spans = self.trace(&mut publications);
         let published = publish::publish_all(&self.app.topology, &publications).await;
+        drop(spans);
         let overtaken: Vec<Seen> = published
             .iter()
             .zip(&publications)
@@ -95,6 +112,9 @@ impl Reconciler for Publisher {
             self.app.storage_probe.wake();
             warn!(failures, error = %chain(&error), "Publishing commands failed, trying again");
         }
+        let work = &self.app.figures.work;
+        work.batch(Batch::Publications, claims.len());
+        work.published(claims.len() - failures, failures);
         record::record_publications(leases, &claims, &results)
             .await
             .context("recording publications failed")?;

@@ -18,13 +18,13 @@ use crate::session_history::credential_of;
 use crate::stack::{Stack, WithKey as _, get, problem_of};
 
 /// An OpenVPN as its agent tells of it: ended sessions are gone.
-type Connected = Arc<Mutex<Vec<LiveSession>>>;
+pub(crate) type Connected = Arc<Mutex<Vec<LiveSession>>>;
 
 fn noon() -> DateTime<Utc> {
     DateTime::from_timestamp(1_795_000_000, 0).expect("a time")
 }
 
-fn session(common_name: &CommonName, cid: u64) -> LiveSession {
+pub(crate) fn session(common_name: &CommonName, cid: u64) -> LiveSession {
     LiveSession {
         common_name: common_name.clone(),
         cid: Some(cid),
@@ -89,7 +89,7 @@ async fn node(stack: &Stack, id: &str, answer: impl Fn(&NodeRequest) -> NodeAnsw
     answer_requests(stack, id, bus, move |request| Envelope::new(answer(&request)).encode()).await;
 }
 
-async fn honest_node(stack: &Stack, id: &str) -> Connected {
+pub(crate) async fn honest_node(stack: &Stack, id: &str) -> Connected {
     let connected = Connected::default();
     let told = Arc::clone(&connected);
     node(stack, id, move |request| honest(&told, request)).await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use vpnmanager_entities::user;
 use vpnmanager_testbed::wait;
 
-use crate::database::run;
+use crate::database::{run, until};
 use crate::stack::{Stack, WithKey as _, get, json_of, problem_of};
 
 #[tokio::test]
@@ -231,6 +231,27 @@ async fn a_wait_ends_at_its_deadline_with_the_truth_so_far() {
         (&json!(false), &json!(0))
     );
     assert_eq!(created["nodes"][0]["wanted_revision"], 1);
+}
+
+/// Whoever is told of a failure sends the request again, and it would be done twice.
+#[tokio::test]
+async fn what_is_done_is_no_failure_though_its_state_cannot_be_read_after_the_wait() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    let (client, body) = (stack.client(), json!({ "username": "alice" }));
+    let outage = async {
+        until(&stack.app.db, "the user", "SELECT count(*) FROM users").await;
+        run(&stack.app.db, "ALTER TABLE placements RENAME TO away").await;
+    };
+    let (response, ()) = tokio::join!(
+        client.post("/api/users?wait=2s").admin().body_json(&body).send(),
+        outage
+    );
+    let created = json_of(response, StatusCode::CREATED).await;
+    assert_eq!(
+        (&created["username"], &created["synced"]),
+        (&json!("alice"), &json!(false))
+    );
 }
 
 #[tokio::test]

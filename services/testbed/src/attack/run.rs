@@ -262,7 +262,12 @@ fn broken(attack: &Attack, result: &Result, size: Size) -> Vec<String> {
             during.creates.count
         ));
     }
-    if let Some(most) = attack.bound.most_bus_growth()
+    // In the short form half as much again: beside other tests nats-server comes late to what it can free.
+    let most_bus_growth = attack
+        .bound
+        .most_bus_growth()
+        .map(|most| size.pick(most, most + most / 2));
+    if let Some(most) = most_bus_growth
         && during.used.bus_growth_mib > f64::from(most)
     {
         broken.push(format!(

@@ -37,6 +37,7 @@ pub(super) struct Measured {
     pub(super) answered: Side,
     pub(super) throughput: Pair,
     pub(super) unwaited: Unwaited,
+    pub(super) hashes: Hashes,
     /// Users per second if only keys, requests, signatures and files are made, on all cores.
     pub(super) issue_alone_per_second: f64,
     pub(super) memory_mib: Vec<(String, f64)>,
@@ -60,6 +61,13 @@ pub(super) struct Side {
     pub(super) cpu_ms_each: Vec<(String, f64)>,
     #[serde(flatten)]
     pub(super) rounds: Rounds,
+}
+
+/// Creates with the hashes of the audit trail, and without them.
+#[derive(Debug, Serialize)]
+pub(super) struct Hashes {
+    pub(super) with: Side,
+    pub(super) without: Side,
 }
 
 /// Creates without `?wait=`.
@@ -98,6 +106,7 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
     drained(&db).await?;
     let throughput = run.throughput().await?;
     let unwaited = run.unwaited(&db).await?;
+    let hashes = run.hashes(&db).await?;
     floor.sound()?;
     told_no_failure(&creator)?;
 
@@ -133,6 +142,7 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
         answered,
         throughput,
         unwaited,
+        hashes,
         issue_alone_per_second,
         memory_mib,
         easyrsa,
@@ -193,6 +203,28 @@ impl Run<'_> {
         })
     }
 
+    /// They take turns, each as often first as second, so that what slows down with the number of users slows down both.
+    async fn hashes(&self, db: &DatabaseConnection) -> anyhow::Result<Hashes> {
+        let mut with = Rounds::new("POST until applied, busy, with hashes");
+        let mut without = Rounds::new("POST until applied, busy, without hashes");
+        for turn in 0..2 * self.bench.rounds {
+            let with_first = turn % 2 == 0;
+            for has_hashes in [with_first, !with_first] {
+                chain_entries(db, if has_hashes { "ENABLE" } else { "DISABLE" }).await?;
+                let begun = Begun::now(self.parties);
+                let work = creates(self.creator, Some(WAIT));
+                let done = closed_loop(self.bench.clients, self.bench.short_round(), work).await?;
+                let rounds = if has_hashes { &mut with } else { &mut without };
+                rounds.end(&begun, &done);
+            }
+        }
+        chain_entries(db, "ENABLE").await?;
+        Ok(Hashes {
+            with: with.into(),
+            without: without.into(),
+        })
+    }
+
     async fn unwaited(&self, db: &DatabaseConnection) -> anyhow::Result<Unwaited> {
         let mut answered = Rounds::new("POST until answered, busy");
         let started = Instant::now();
@@ -218,6 +250,16 @@ impl Run<'_> {
             applied_per_second,
         })
     }
+}
+
+/// The triggers that give entries of the audit trail their hashes, switched on or off.
+async fn chain_entries(db: &DatabaseConnection, switch: &str) -> anyhow::Result<()> {
+    let triggers = ["audit_log_chain_begin", "audit_log_chained", "audit_log_chain_end"];
+    let switched = triggers.map(|trigger| format!("{switch} TRIGGER {trigger}")).join(", ");
+    db.execute_unprepared(&format!("ALTER TABLE audit_log {switched}"))
+        .await
+        .with_context(|| format!("cannot {switch} the triggers of the audit trail"))?;
+    Ok(())
 }
 
 impl From<Rounds> for Side {

@@ -11,6 +11,7 @@ mod options;
 mod report;
 mod rounds;
 mod scale;
+mod streams;
 mod verify;
 
 use std::time::Instant;
@@ -26,6 +27,7 @@ pub(crate) use history::History;
 pub(crate) use load::{Latencies, Summary};
 pub(crate) use options::Bench;
 pub(crate) use scale::Scale;
+pub(crate) use streams::Streams;
 
 use crate::{
     interrupt::unless_interrupted,

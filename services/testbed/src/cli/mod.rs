@@ -39,6 +39,8 @@ enum Command {
     Scale(crate::bench::Scale),
     /// Measure what a long history of sessions costs: who had an address, the sessions of a user, creates while old rows are deleted
     History(crate::bench::History),
+    /// Measure what open streams of events cost while nothing happens
+    Streams(crate::bench::Streams),
     /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
     /// Attack a fleet with one node's credential and with none, and measure what that does to everybody else
@@ -58,6 +60,7 @@ impl Cli {
             Command::Bench(bench) => bench.run().await,
             Command::Scale(scale) => scale.run().await,
             Command::History(history) => history.run().await,
+            Command::Streams(streams) => streams.run().await,
             Command::Chaos(chaos) => chaos.run().await,
             Command::Attack(attack) => attack.run().await,
         }

@@ -81,9 +81,7 @@ impl Up {
         say(format_args!("Logs           {}", state.dir.join("logs").display()));
         say(format_args!("Environment    {env}"));
         say("");
-        say(format_args!(
-            "Try:  . {env}; curl -s -H \"X-API-Key: $API_KEY\" $MANAGEMENT_URL/api/endnodes"
-        ));
+        say(format_args!("Try:  . {env}; target/debug/vpnmanager nodes list"));
         let name = self.home.name().map(|name| format!(" NAME={name}"));
         say(format_args!("End:  make down{}", name.unwrap_or_default()));
     }

@@ -12,8 +12,10 @@ fn recorded() -> BTreeSet<String> {
 }
 
 /// What an action begins with.
-const SUBJECTS: [&str; 20] = [
+const SUBJECTS: [&str; 26] = [
     "access_",
+    "api_",
+    "wrong_",
     "user_",
     "users_",
     "old_",
@@ -25,6 +27,9 @@ const SUBJECTS: [&str; 20] = [
     "group_",
     "bus_",
     "audit_",
+    "authority_",
+    "certificate_",
+    "certificates_",
     "database_",
     "join_",
     "local_",
@@ -33,6 +38,7 @@ const SUBJECTS: [&str; 20] = [
     "session_",
     "sessions_",
     "command_",
+    "webhook_",
 ];
 
 /// `subject_past_tense`.

@@ -1,11 +1,12 @@
 //! What the documents say exists, and what exists is in the documents: `make` targets, settings, other variables, audit
-//! actions, HTTP routes, quoted messages, links. And units of systemd. It reads files only; no server is started.
+//! actions, HTTP routes, quoted messages, links, figures. And units of systemd. It reads files only; no server is started.
 
 mod actions;
 mod compose;
 mod links;
 mod markdown;
 mod messages;
+mod monitoring;
 mod pins;
 mod proofs;
 mod routes;

@@ -81,7 +81,14 @@ fn path_in(word: &str, fenced: bool) -> Option<usize> {
     if let Some(at) = word.find("/api/") {
         return Some(at);
     }
-    let others = ["/health", "/docs", "/openapi.json", "/openapi.yaml"];
+    let others = [
+        "/health",
+        "/health/live",
+        "/health/ready",
+        "/docs",
+        "/openapi.json",
+        "/openapi.yaml",
+    ];
     let at = others
         .iter()
         .find_map(|path| word.ends_with(path).then(|| word.len() - path.len()))?;

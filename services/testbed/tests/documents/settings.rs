@@ -21,7 +21,11 @@ const PROGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The tables that both programs have.
-const SHARED: [&str; 2] = ["openapi/src/server/config.rs", "services/runtime/src/telemetry.rs"];
+const SHARED: [&str; 3] = [
+    "openapi/src/server/config.rs",
+    "services/runtime/src/telemetry.rs",
+    "services/runtime/src/metrics/config.rs",
+];
 
 /// Every variable that a program reads, those that name the file of a secret included.
 pub(crate) fn variables() -> BTreeSet<String> {

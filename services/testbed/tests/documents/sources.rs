@@ -54,7 +54,7 @@ pub(crate) fn all_documents() -> Vec<Page> {
     for folder in ["nats", "entities", "migration", "openapi"] {
         paths.push(format!("{folder}/README.md"));
     }
-    for service in ["runtime", "management", "endnode", "testbed"] {
+    for service in ["runtime", "management", "endnode", "cli", "testbed"] {
         paths.push(format!("services/{service}/README.md"));
     }
     let mut documents = manual();

@@ -5,7 +5,19 @@ use std::collections::BTreeSet;
 use crate::{markdown, settings, sources};
 
 /// Names that others define.
-const OF_OTHERS: [&str; 3] = ["CREDENTIALS_DIRECTORY", "INSTA_UPDATE", "SOURCE_DATE_EPOCH"];
+const OF_OTHERS: [&str; 11] = [
+    "CREDENTIALS_DIRECTORY",
+    "INSTA_UPDATE",
+    "NO_COLOR",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "OTEL_SDK_DISABLED",
+    "OTEL_TRACES_SAMPLER",
+    "OTEL_TRACES_SAMPLER_ARG",
+    "SOURCE_DATE_EPOCH",
+];
 
 /// Where names other than settings are defined.
 fn other_sources() -> Vec<String> {
@@ -21,7 +33,13 @@ fn other_sources() -> Vec<String> {
     ]
     .map(str::to_owned)
     .into();
-    for folder in ["services/testbed/src", "nats/src", "nats/tests", "openapi/src"] {
+    for folder in [
+        "services/testbed/src",
+        "services/cli/src",
+        "nats/src",
+        "nats/tests",
+        "openapi/src",
+    ] {
         paths.extend(sources::files_below(folder, "rs"));
     }
     paths

@@ -9,6 +9,7 @@ mod converge;
 mod described;
 mod fleet;
 mod main_job;
+mod monitoring;
 mod nats;
 mod postgres;
 mod scratch;

@@ -136,6 +136,7 @@ impl Issuer {
         let question = Envelope::new(SignRequest {
             node: self.node.clone(),
             requests,
+            server: None,
         });
         let request = async_nats::Request::new()
             .payload(question.encode())

@@ -2,6 +2,7 @@
 
 use std::{fs, io::ErrorKind, path::Path};
 
+use chrono::Utc;
 use rcgen::KeyPair;
 use vpnmanager_openvpn_conf::{Directives, Source};
 use x509_parser::pem::{Pem, parse_x509_pem};
@@ -11,6 +12,7 @@ use super::{
     finding::{Finding, error, warning},
     running::Release,
 };
+use crate::server_certificate::Validity;
 
 pub(super) fn check_keys(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
     check_certificates(conf, expected, findings);
@@ -32,7 +34,7 @@ pub(super) fn check_dh(conf: &Directives, release: Option<Release>, findings: &m
 
 fn check_certificates(conf: &Directives, expected: &Expected, findings: &mut Vec<Finding>) {
     let files = [
-        ("ca", &expected.ca, "no certificate of this fleet is accepted"),
+        ("ca", &expected.ca, "not all certificates of this fleet are accepted"),
         ("cert", &expected.certificate, "clients accept no other certificate"),
     ];
     for (name, file, why) in files {
@@ -45,10 +47,27 @@ fn check_certificates(conf: &Directives, expected: &Expected, findings: &mut Vec
                 )));
             }
             None => findings.push(missing()),
-            Some(source) if !holds_certificate(&text_of(&source), &read(file)) => findings.push(missing()),
-            Some(_) => {}
+            Some(source) => {
+                let (text, wanted) = (text_of(&source), read(file));
+                if !holds_certificate(&text, &wanted) {
+                    let earlier = (name == "cert").then(|| earlier(&text, &wanted, file)).flatten();
+                    findings.push(earlier.unwrap_or_else(missing));
+                }
+            }
         }
     }
+}
+
+/// What is there is a copy of an earlier certificate of the same key, which is valid still: the agent has renewed it in its own file.
+fn earlier(text: &str, wanted: &str, file: &Path) -> Option<Finding> {
+    let end = Validity::of_pem(text)?.not_after;
+    let is_good = public_key_in(text)? == public_key_in(wanted)? && end > Utc::now();
+    is_good.then(|| {
+        warning(format!(
+            "what `cert` has is an earlier certificate of this node, which ends at {end}: set `cert {}`, and let OpenVPN start again before",
+            file.display()
+        ))
+    })
 }
 
 /// OpenVPN ends with "Private key does not match the certificate" when the two differ.
@@ -116,16 +135,15 @@ fn read(file: &Path) -> String {
     fs::read(file).map_or_else(|_| String::new(), |bytes| String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Whether the first certificate of `wanted` is among those of `text`.
+/// Whether all certificates of `wanted` are among those of `text`.
 fn holds_certificate(text: &str, wanted: &str) -> bool {
     let certificates = |text: &str| -> Vec<Vec<u8>> {
         let found = Pem::iter_from_buffer(text.as_bytes()).filter_map(Result::ok);
         found.map(|pem| pem.contents).collect()
     };
     let present = certificates(text);
-    certificates(wanted)
-        .first()
-        .is_some_and(|wanted| present.contains(wanted))
+    let wanted = certificates(wanted);
+    !wanted.is_empty() && wanted.iter().all(|one| present.contains(one))
 }
 
 /// The public key of the first certificate.

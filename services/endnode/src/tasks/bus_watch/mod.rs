@@ -2,6 +2,10 @@
 //! has moved, says so in the log, and asks management about it.
 
 mod places;
+mod renewed;
 mod run;
 
-pub use self::run::{BusWatch, run};
+pub use self::{
+    renewed::Renewed,
+    run::{BusWatch, run},
+};

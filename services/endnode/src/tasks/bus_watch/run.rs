@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::{ConnectErrorKind, connection::State};
-use tokio::time::Instant;
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use vpnmanager_nats::{
@@ -12,7 +12,10 @@ use vpnmanager_nats::{
 };
 use vpnmanager_runtime::{backoff::jittered, error_chain::chain};
 
-use super::places::{note_told, try_other, try_present};
+use super::{
+    places::{note_told, try_other, try_present},
+    renewed::{Renewed, keep_renewed},
+};
 use crate::{
     coordination::{bus_trouble::Cause, new_start::NewStart},
     enrolled::Enrolled,
@@ -42,13 +45,25 @@ pub struct BusWatch {
 }
 
 /// Watches the connection until stopped. Deletes nothing, whatever it finds: the same identity may be accepted again in a minute.
-pub async fn run(mut watch: BusWatch, stop: CancellationToken) -> anyhow::Result<()> {
+/// Saves what is renewed of the identity meanwhile.
+pub async fn run(
+    mut watch: BusWatch,
+    mut renewals: mpsc::Receiver<Renewed>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
     let (mut pause, mut said) = (FIRST, None);
     let mut told = watch.shared.contact.told();
     loop {
         tokio::select! {
             () = tokio::time::sleep(jittered(pause)) => {}
             changed = told.changed() => changed?,
+            Some(renewed) = renewals.recv() => {
+                if keep_renewed(&mut watch.enrolled, renewed) {
+                    info!(node.id = %watch.shared.node.id, "The fleet has other authorities: the agent starts anew to use them. OpenVPN goes on");
+                    watch.new_start.begin();
+                }
+                continue;
+            }
             () = stop.cancelled() => return Ok(()),
         }
         if let Some(place) = told.borrow_and_update().clone() {

@@ -11,7 +11,7 @@ use poem_openapi::payload::Json;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
 
-use super::access::Admin;
+use super::access::{Operator, Viewer};
 use super::failure;
 use super::scalars::{DeviceText, UsernameText};
 use super::tags::Tag;
@@ -33,7 +33,7 @@ impl DevicesApi {
     #[oai(path = "/:username/devices", method = "get", operation_id = "list_devices")]
     async fn list(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -52,7 +52,7 @@ impl DevicesApi {
     #[oai(path = "/:username/devices", method = "post", operation_id = "create_device")]
     async fn create(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -62,9 +62,9 @@ impl DevicesApi {
         body: Json<NewDevice>,
     ) -> Result<DeviceCreated, ApiError> {
         let username = username.0.0;
-        let created = create::create_device(app.0, &admin, &username, body.0).await?;
+        let created = create::create_device(app.0, &operator, &username, body.0).await?;
         let name = created.device.name.clone();
-        let user = settled(app.0, stopping.0, &admin, created.user, wait.0).await?;
+        let user = settled(app.0, stopping.0, &operator, created.user, wait.0).await;
         let device = match read::get_device(&app.db, &username, &name).await {
             Ok(as_it_is_now) => as_it_is_now,
             // It is recorded all the same.
@@ -81,7 +81,7 @@ impl DevicesApi {
     #[oai(path = "/:username/devices/:device", method = "get", operation_id = "get_device")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -105,7 +105,7 @@ impl DevicesApi {
     )]
     async fn remove(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -115,8 +115,8 @@ impl DevicesApi {
         /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
     ) -> Result<Json<User>, ApiError> {
-        let view = remove::remove_device(app.0, &admin, &username.0.0, &device.0.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = remove::remove_device(app.0, &operator, &username.0.0, &device.0.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 
     /// Make a new profile of a device
@@ -131,7 +131,7 @@ impl DevicesApi {
     #[expect(clippy::too_many_arguments, reason = "one for each parameter")]
     async fn reissue(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -142,8 +142,8 @@ impl DevicesApi {
         wait: Query<Option<Wait>>,
         body: Json<Reissue>,
     ) -> Result<Json<User>, ApiError> {
-        let view = reissue_profile(app.0, &admin, &username.0.0, &device.0.0, body.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = reissue_profile(app.0, &operator, &username.0.0, &device.0.0, body.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 
     /// Get a device's profile
@@ -156,7 +156,7 @@ impl DevicesApi {
     )]
     async fn profile(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -166,6 +166,12 @@ impl DevicesApi {
         #[oai(name = "If-None-Match")]
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
-        get_profile(app.0, &admin, (&username.0.0, &device.0.0), if_none_match.0.as_deref()).await
+        get_profile(
+            app.0,
+            &operator,
+            (&username.0.0, &device.0.0),
+            if_none_match.0.as_deref(),
+        )
+        .await
     }
 }

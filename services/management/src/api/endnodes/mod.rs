@@ -17,7 +17,7 @@ use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::access::{Admin, OptionalRole, Origin};
+use super::access::{Admin, OptionalRole, Origin, ScopedViewer, Viewer};
 use super::failure;
 use super::scalars::ServerIdText;
 use super::tags::Tag;
@@ -66,7 +66,7 @@ impl EndnodesApi {
     #[oai(path = "/", method = "get", operation_id = "list_endnodes")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -76,7 +76,7 @@ impl EndnodesApi {
     ) -> Result<PageAnswer<Endnode>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after = cursor.0.map(|cursor| cursor.position());
-        let rows = read::list_nodes(app.0, after, limit.fetch())
+        let rows = read::list_nodes(app.0, &viewer.scope, after, limit.fetch())
             .await
             .map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(rows, limit, &uri, |view| view.server.id, Endnode::of))
@@ -84,7 +84,7 @@ impl EndnodesApi {
 
     /// Register an end-node
     ///
-    /// Needs a one-time join token in the body, or an API key of the admin or node role. The answer contains everything that the end-node needs
+    /// Needs a one-time join token in the body, or an API key. The answer contains everything that the end-node needs
     /// to serve, including the fleet's tls-crypt-v2 key.
     ///
     /// A token without `server_id` and an API key register new end-nodes only. A token that was made for a `server_id` may also give that
@@ -142,7 +142,7 @@ impl EndnodesApi {
     #[oai(path = "/:server_id", method = "get", operation_id = "get_endnode")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,
@@ -329,7 +329,7 @@ impl EndnodesApi {
     )]
     async fn get_reissue(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,

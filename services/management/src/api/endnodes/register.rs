@@ -17,6 +17,7 @@ use crate::api::failure;
 use crate::app::App;
 use crate::domain::actor::Actor;
 use crate::ops::nodes::register::{self, Authority, Enrolment, RegisterNodeError, Registration};
+use crate::ops::scope::BeyondScope;
 
 #[derive(ApiResponse)]
 pub(crate) enum Registered {
@@ -44,6 +45,11 @@ pub(super) async fn register(
         (None, Some(actor)) => Authority::Key(actor),
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
     };
+    if let Authority::Key(actor) = &authority
+        && !actor.scope.has_pool(body.pool.0.as_str())
+    {
+        return Err(failure::keys::beyond(&BeyondScope::Pool(body.pool.0.to_string())));
+    }
     let peer = origin.address();
     if body.host.is_none() && peer.is_none() {
         return Err(ApiError::invalid(

@@ -16,6 +16,7 @@ use super::database;
 use crate::{
     app::App,
     ops::{
+        certificates::node::NodeCertificateError,
         keys::revoke_join_token::RevokeJoinTokenError,
         nodes::{
             change::ChangeNodeError,
@@ -80,10 +81,15 @@ pub(in crate::api) fn of_register_node(app: &App, error: RegisterNodeError) -> A
         RegisterNodeError::NameTaken => ApiError::conflict("server_id", error.to_string()),
         RegisterNodeError::KeyTaken => ApiError::conflict("bus_public_key", error.to_string()),
         RegisterNodeError::Leaving => ApiError::unavailable(error.to_string()),
-        RegisterNodeError::Csr(error) => match error {
-            PkiError::InvalidCsr(reason) => ApiError::invalid("csr", reason.to_string()),
-            PkiError::Sign(_) | PkiError::Interrupted => ApiError::internal(error),
-        },
+        RegisterNodeError::Csr(error) | RegisterNodeError::Certificate(NodeCertificateError::Pki(error)) => {
+            of_certifying(error)
+        }
+        RegisterNodeError::Certificate(NodeCertificateError::Database(error)) => database(app, error),
+        // It was deregistered in this moment.
+        RegisterNodeError::Certificate(NodeCertificateError::Unregistered | NodeCertificateError::OtherKey) => {
+            ApiError::unavailable("the certificate of the node could not be made: try again")
+        }
+        RegisterNodeError::Certificate(NodeCertificateError::Unreadable) => ApiError::internal(error),
         RegisterNodeError::Jwt(_) => ApiError::internal(error),
         RegisterNodeError::Topology(_) | RegisterNodeError::Revoke(_) => {
             if let Some(times) = NOT_ENROLLED.admit() {
@@ -97,6 +103,14 @@ pub(in crate::api) fn of_register_node(app: &App, error: RegisterNodeError) -> A
             )
         }
         RegisterNodeError::Database(error) => database(app, error),
+    }
+}
+
+fn of_certifying(error: PkiError) -> ApiError {
+    match error {
+        PkiError::InvalidCsr(reason) => ApiError::invalid("csr", reason.to_string()),
+        PkiError::UnknownAuthority(_) => ApiError::unavailable(error.to_string()),
+        PkiError::Sign(_) | PkiError::Interrupted => ApiError::internal(error),
     }
 }
 

@@ -5,7 +5,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::log_limit::LogLimit;
 
-use super::{database, groups::of_own_group, stopping};
+use super::{database, groups::of_own_group, keys::beyond, stopping};
 use crate::{
     app::App,
     domain::shown_time::shown_time,
@@ -62,6 +62,7 @@ pub(in crate::api) fn of_create_one(app: &App, error: CreateOneError) -> ApiErro
     match error {
         CreateOneError::User(error) => of_create_user(app, error),
         CreateOneError::OwnGroup(error) => of_own_group(app, error),
+        CreateOneError::Beyond(error) => beyond(&error),
     }
 }
 
@@ -116,6 +117,7 @@ pub(in crate::api) fn of_change_user(app: &App, error: ChangeUserError) -> ApiEr
         ChangeUserError::UnknownGroup(_) => ApiError::conflict("group", error.to_string()),
         ChangeUserError::LacksOwnGroup(_) => lacks_own_group(),
         ChangeUserError::OwnGroup(error) => of_own_group(app, error),
+        ChangeUserError::Beyond(error) => beyond(&error),
         ChangeUserError::Database(error) => database(app, error),
     }
 }

@@ -14,7 +14,7 @@ use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{NameCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::access::Admin;
+use super::access::{Admin, ScopedViewer, Viewer, WholeViewer};
 use super::failure::{self, groups::unknown_group};
 use super::scalars::{DayText, GroupText};
 use super::tags::Tag;
@@ -39,7 +39,7 @@ impl GroupsApi {
     #[oai(path = "/", method = "get", operation_id = "list_groups")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -49,7 +49,7 @@ impl GroupsApi {
     ) -> Result<PageAnswer<Group>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after = cursor.0.map(|cursor| cursor.position());
-        let rows = read::list_groups(&app.db, after, limit.fetch())
+        let rows = read::list_groups(&app.db, &viewer.scope, after, limit.fetch())
             .await
             .map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(
@@ -74,7 +74,7 @@ impl GroupsApi {
     #[oai(path = "/:group", method = "get", operation_id = "get_group")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The group's name.
         group: Path<GroupText>,
@@ -110,7 +110,7 @@ impl GroupsApi {
     #[oai(path = "/:group/traffic", method = "get", operation_id = "get_group_traffic")]
     async fn traffic(
         &self,
-        _admin: Admin,
+        _viewer: WholeViewer,
         app: Data<&App>,
         /// The group's name.
         group: Path<GroupText>,

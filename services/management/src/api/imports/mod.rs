@@ -17,7 +17,7 @@ use vpnmanager_openapi::page::{NameCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use super::access::Admin;
+use super::access::{Admin, WholeViewer};
 use super::failure;
 use super::scalars::{FreeText, GroupText, ServerIdText};
 use super::tags::Tag;
@@ -46,7 +46,7 @@ impl ImportsApi {
     #[oai(path = "/", method = "get", operation_id = "list_imports")]
     async fn list(
         &self,
-        _admin: Admin,
+        _viewer: WholeViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -73,7 +73,7 @@ impl ImportsApi {
     #[oai(path = "/:id", method = "get", operation_id = "get_import")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: WholeViewer,
         app: Data<&App>,
         /// The import.
         id: Path<ImportIdText>,

@@ -13,7 +13,7 @@ use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::access::Admin;
+use super::access::{Operator, Viewer};
 use super::failure;
 use super::scalars::{DeviceText, IdText, UsernameText};
 use super::tags::Tag;
@@ -41,7 +41,7 @@ impl LinksApi {
     )]
     async fn create(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -53,7 +53,7 @@ impl LinksApi {
             time_to_live: body.0.ttl.map_or(DEFAULT_TTL, |ttl| ttl.duration()),
             uses: body.0.uses.unwrap_or(DEFAULT_USES),
         };
-        let made = create::create_link(app.0, &admin, &username.0.0, &device.0.0, terms)
+        let made = create::create_link(app.0, &operator, &username.0.0, &device.0.0, terms)
             .await
             .map_err(|error| failure::users::of_create_link(&app, error))?;
         Ok(LinkCreated::new(&made, terms.uses))
@@ -65,7 +65,7 @@ impl LinksApi {
     #[oai(path = "/:username/links", method = "get", operation_id = "list_profile_links")]
     async fn list(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         uri: RequestUri,
         /// The user's name.
@@ -93,14 +93,14 @@ impl LinksApi {
     )]
     async fn revoke(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
         /// The id of the link, from the list or from the answer that showed the link.
         id: Path<IdText>,
     ) -> Result<RevokedLink, ApiError> {
-        let revoked = revoke::revoke_link(app.0, &admin, &username.0.0, id.0.0).await;
+        let revoked = revoke::revoke_link(app.0, &operator, &username.0.0, id.0.0).await;
         revoked
             .map(|()| RevokedLink::Done)
             .map_err(|error| failure::users::of_revoke_link(&app, error))

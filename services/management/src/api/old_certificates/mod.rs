@@ -9,7 +9,7 @@ use poem_openapi::payload::Json;
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
 
-use super::access::Admin;
+use super::access::{Operator, Viewer};
 use super::failure;
 use super::scalars::{ServerIdText, UsernameText};
 use super::tags::Tag;
@@ -36,7 +36,7 @@ impl OldCertificatesApi {
     )]
     async fn list(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -57,7 +57,7 @@ impl OldCertificatesApi {
     )]
     async fn change(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -71,7 +71,7 @@ impl OldCertificatesApi {
             node: node.0.0,
             common_name: common_name.0.0,
         };
-        let changed = change_old_certificate(app.0, &admin, &username.0.0, &named, body.0.expires_at()).await;
+        let changed = change_old_certificate(app.0, &operator, &username.0.0, &named, body.0.expires_at()).await;
         changed
             .map(|changed| Json(OldCertificate::of(changed)))
             .map_err(|error| failure::imports::of_old_certificate(&app, error))
@@ -89,7 +89,7 @@ impl OldCertificatesApi {
     #[expect(clippy::too_many_arguments, reason = "one for each parameter")]
     async fn revoke(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -105,8 +105,8 @@ impl OldCertificatesApi {
             node: node.0.0,
             common_name: common_name.0.0,
         };
-        let view = revoke_old_certificate(app.0, &admin, &username.0.0, &named).await;
+        let view = revoke_old_certificate(app.0, &operator, &username.0.0, &named).await;
         let view = view.map_err(|error| failure::imports::of_old_certificate(&app, error))?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 }

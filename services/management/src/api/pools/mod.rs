@@ -17,7 +17,7 @@ use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{NameCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 
-use super::access::Admin;
+use super::access::{Admin, ScopedViewer, Viewer};
 use super::failure;
 use super::tags::Tag;
 use crate::app::App;
@@ -37,7 +37,7 @@ impl PoolsApi {
     #[oai(path = "/", method = "get", operation_id = "list_pools")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -47,7 +47,7 @@ impl PoolsApi {
     ) -> Result<PageAnswer<Pool>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let after = cursor.0.map(|cursor| cursor.position());
-        let rows = read::list_pools(&app.db, after, limit.fetch())
+        let rows = read::list_pools(&app.db, &viewer.scope, after, limit.fetch())
             .await
             .map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(
@@ -72,7 +72,7 @@ impl PoolsApi {
     #[oai(path = "/:name", method = "get", operation_id = "get_pool")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The pool's name.
         name: Path<PoolText>,
@@ -153,7 +153,7 @@ impl PoolsApi {
     #[oai(path = "/:name/rollout", method = "get", operation_id = "get_pool_rollout")]
     async fn get_rollout(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The pool's name.
         name: Path<PoolText>,

@@ -10,7 +10,7 @@ use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
 use super::schema::Session;
-use crate::api::access::Admin;
+use crate::api::access::ScopedViewer;
 use crate::api::failure;
 use crate::api::scalars::{AddressText, ListenerText, ServerIdText, SessionIdText, UsernameText};
 use crate::api::tags::Tag;
@@ -32,7 +32,7 @@ impl HistoryApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -61,6 +61,7 @@ impl HistoryApi {
             address: address.0.map(|address| address.0),
             listener: listener.0.map(|listener| listener.0),
             alive: Alive::Between(from.0.map(Timestamp::to_utc), until.0.map(Timestamp::to_utc)),
+            scope: viewer.scope.clone(),
         };
         let rows = read_history(&app.db, &filter, after.as_ref(), limit.fetch()).await;
         let rows = rows.map_err(|error| failure::database(&app, error))?;

@@ -67,7 +67,7 @@ pub(super) async fn past_page(
     at: DateTime<Utc>,
     paging: Paging<'_>,
 ) -> Result<Sessions, ApiError> {
-    let missing = unheard(app, filter.server_id.as_ref(), at).await;
+    let missing = unheard(app, filter.server_id.as_ref(), &filter.scope, at).await;
     let missing = missing.map_err(|error| failure::database(app, error))?;
     let filter = HistoryFilter {
         username: filter.username,
@@ -75,6 +75,7 @@ pub(super) async fn past_page(
         address: filter.address,
         listener: filter.listener,
         alive: Alive::At(at),
+        scope: filter.scope,
     };
     let limit = paging.limit.unwrap_or_default();
     let after = paging.cursor.map(|cursor| cursor.0);

@@ -9,7 +9,7 @@ use poem_openapi::{Object, OpenApi};
 use vpnmanager_openapi::problem::ApiError;
 
 use super::discard::{DiscardedTraffic, TrafficDiscard, discard_traffic};
-use crate::api::access::Admin;
+use crate::api::access::{Admin, Viewer, WholeViewer};
 use crate::api::failure;
 use crate::api::scalars::{DayText, ServerIdText, UsernameText};
 use crate::api::tags::Tag;
@@ -56,7 +56,7 @@ impl TrafficApi {
     #[oai(path = "/users/:username/traffic", method = "get", operation_id = "get_user_traffic")]
     async fn of_user(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -82,7 +82,7 @@ impl TrafficApi {
     )]
     async fn of_endnode(
         &self,
-        _admin: Admin,
+        _viewer: WholeViewer,
         app: Data<&App>,
         /// The server's id.
         server_id: Path<ServerIdText>,

@@ -9,6 +9,7 @@ use vpnmanager_openapi::problem::ApiError;
 use super::schema::User;
 use crate::api::failure;
 use crate::app::App;
+use crate::domain::scope::Scope;
 use crate::ops::users::read::{self, UserFilter};
 
 /// The filters and the page.
@@ -22,6 +23,7 @@ pub(super) struct ListParameters {
     pub(super) over_quota: Option<bool>,
     pub(super) synced: Option<bool>,
     pub(super) username_prefix: Option<String>,
+    pub(super) scope: Scope,
 }
 
 /// The cursor is the row id; ids grow in the order of creation.
@@ -36,6 +38,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         over_quota,
         synced,
         username_prefix,
+        scope,
     } = parameters;
     let after = cursor.map(|cursor| cursor.position());
     let filter = UserFilter {
@@ -46,6 +49,7 @@ pub(super) async fn list_users(app: &App, parameters: ListParameters, uri: &Uri)
         over_quota,
         synced,
         username_prefix,
+        scope,
     };
     let rows = read::list_users(&app.db, &filter, after, limit.fetch())
         .await

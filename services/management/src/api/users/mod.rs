@@ -17,14 +17,16 @@ use poem_openapi::OpenApi;
 use poem_openapi::param::{Header, Path, Query};
 use poem_openapi::payload::Json;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 use vpnmanager_nats::device::DeviceName;
 use vpnmanager_openapi::middleware::RequestUri;
 use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::wait::Wait;
+use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::log_limit::LogLimit;
 
-use super::access::Admin;
-use super::failure;
+use super::access::{Operator, ScopedOperator, ScopedViewer, Viewer};
 use super::scalars::{GroupText, ServerIdText, UsernamePrefix, UsernameText};
 use super::tags::Tag;
 use crate::app::App;
@@ -35,8 +37,10 @@ use create::CreatedUser;
 use list::ListParameters;
 pub(super) use profile::{ProfileAnswer, get_profile};
 pub(super) use reissue::{OldProfiles, Reissue, reissue_profile};
-pub(super) use schema::User;
 use schema::{NewUserBody, UserChanges};
+pub(super) use schema::{User, in_the_future};
+
+static NOT_READ: LogLimit = LogLimit::new("a user was not read after a wait");
 
 /// Cancelled when the process stops, so that waiting requests are answered.
 #[derive(Debug, Clone)]
@@ -53,7 +57,7 @@ impl UsersApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
         &self,
-        _admin: Admin,
+        viewer: ScopedViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -85,6 +89,7 @@ impl UsersApi {
             over_quota: over_quota.0,
             synced: synced.0,
             username_prefix: username.0.map(UsernamePrefix::into_string),
+            scope: viewer.scope.clone(),
         };
         list::list_users(app.0, parameters, &uri).await
     }
@@ -97,24 +102,23 @@ impl UsersApi {
     #[oai(path = "/", method = "post", operation_id = "create_user")]
     async fn create(
         &self,
-        admin: Admin,
+        operator: ScopedOperator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
         body: Json<NewUserBody>,
     ) -> Result<CreatedUser, ApiError> {
-        let view = create::create_user(app.0, &admin, body.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0)
-            .await
-            .map(CreatedUser::new)
+        let view = create::create_user(app.0, &operator, body.0).await?;
+        let user = settled(app.0, stopping.0, &operator, view, wait.0).await;
+        Ok(CreatedUser::new(user))
     }
 
     /// Get a user
     #[oai(path = "/:username", method = "get", operation_id = "get_user")]
     async fn get(
         &self,
-        _admin: Admin,
+        _viewer: Viewer,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -131,7 +135,7 @@ impl UsersApi {
     #[oai(path = "/:username", method = "patch", operation_id = "change_user")]
     async fn change(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -140,8 +144,8 @@ impl UsersApi {
         wait: Query<Option<Wait>>,
         body: Json<UserChanges>,
     ) -> Result<Json<User>, ApiError> {
-        let view = change::change_user(app.0, &admin, &username.0.0, body.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = change::change_user(app.0, &operator, &username.0.0, body.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 
     /// Remove a user
@@ -151,7 +155,7 @@ impl UsersApi {
     #[oai(path = "/:username", method = "delete", operation_id = "delete_user")]
     async fn remove(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -159,8 +163,8 @@ impl UsersApi {
         /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
     ) -> Result<Json<User>, ApiError> {
-        let view = remove::remove_user(app.0, &admin, &username.0.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = remove::remove_user(app.0, &operator, &username.0.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 
     /// Make a new profile
@@ -172,7 +176,7 @@ impl UsersApi {
     #[oai(path = "/:username/reissue", method = "post", operation_id = "reissue_user_profile")]
     async fn reissue(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -181,8 +185,8 @@ impl UsersApi {
         wait: Query<Option<Wait>>,
         body: Json<Reissue>,
     ) -> Result<Json<User>, ApiError> {
-        let view = reissue_profile(app.0, &admin, &username.0.0, &DeviceName::default(), body.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = reissue_profile(app.0, &operator, &username.0.0, &DeviceName::default(), body.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 
     /// Get a user's profile
@@ -192,7 +196,7 @@ impl UsersApi {
     #[oai(path = "/:username/profile", method = "get", operation_id = "get_user_profile")]
     async fn profile(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         /// The user's name.
         username: Path<UsernameText>,
@@ -201,7 +205,7 @@ impl UsersApi {
         if_none_match: Header<Option<String>>,
     ) -> Result<ProfileAnswer, ApiError> {
         let of_device = (&username.0.0, &DeviceName::default());
-        get_profile(app.0, &admin, of_device, if_none_match.0.as_deref()).await
+        get_profile(app.0, &operator, of_device, if_none_match.0.as_deref()).await
     }
 
     /// Forgive a user's traffic
@@ -216,7 +220,7 @@ impl UsersApi {
     )]
     async fn forgive(
         &self,
-        admin: Admin,
+        operator: Operator,
         app: Data<&App>,
         stopping: Data<&Stopping>,
         /// The user's name.
@@ -224,29 +228,35 @@ impl UsersApi {
         /// How long to wait for the servers, 0s to 60s. Not at all while as many requests wait as are allowed.
         wait: Query<Option<Wait>>,
     ) -> Result<Json<User>, ApiError> {
-        let view = forgive::forgive_traffic(app.0, &admin, &username.0.0).await?;
-        settled(app.0, stopping.0, &admin, view, wait.0).await.map(Json)
+        let view = forgive::forgive_traffic(app.0, &operator, &username.0.0).await?;
+        Ok(Json(settled(app.0, stopping.0, &operator, view, wait.0).await))
     }
 }
 
 /// Waits as long as the caller asked for, and returns the user in the state of that moment. Without waiting where too many wait: what the
-/// caller wanted is done, and must not be refused because of others.
-pub(super) async fn settled(
-    app: &App,
-    stopping: &Stopping,
-    admin: &Actor,
-    view: UserView,
-    wait: Option<Wait>,
-) -> Result<User, ApiError> {
+/// caller wanted is done, and must not be refused because of others. Nor must it be called a failure because the state cannot be read any more:
+/// whoever is told so sends the request again, with its `Idempotency-Key`, and it would be done twice.
+pub(super) async fn settled(app: &App, stopping: &Stopping, admin: &Actor, view: UserView, wait: Option<Wait>) -> User {
     let Some((wait, place)) = wait.and_then(|wait| Some((wait, app.waiters.place(&admin.name)?))) else {
-        return Ok(User::of(view));
+        return User::of(view);
     };
     let waited = tokio::select! {
         waited = app.waiters.until_settled(&place, view.clone(), wait.duration()) => waited,
         () = stopping.0.cancelled() => Ok(Some(view.clone())),
     };
-    match waited.map_err(|error| failure::database(app, error))? {
-        Some(view) => Ok(User::of(view)),
-        None => Ok(User::gone(view)),
+    match waited {
+        Ok(Some(view)) => User::of(view),
+        Ok(None) => User::gone(view),
+        Err(error) => {
+            if let Some(times) = NOT_READ.admit() {
+                warn!(
+                    user.name = %view.user.username,
+                    error = %chain(&*error),
+                    times,
+                    "A user was not read after a wait: the answer has the state from before it"
+                );
+            }
+            User::of(view)
+        }
     }
 }

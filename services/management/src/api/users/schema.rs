@@ -294,7 +294,7 @@ fn end(expires_at: Clearable<Timestamp>) -> Result<Option<Option<DateTime<Utc>>>
 }
 
 /// Refuses a time that has passed: the caller made a mistake.
-pub(super) fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
+pub(in crate::api) fn in_the_future(expires_at: Timestamp) -> Result<DateTime<Utc>, ApiError> {
     let expires_at = expires_at.to_utc();
     if expires_at > Utc::now() {
         Ok(expires_at)

@@ -190,7 +190,7 @@ fn a_server_certificate_is_told_of_before_it_ends() {
         assert_eq!(found.reason.is_some(), word.is_some(), "{days}: {found:?}");
         let reason = found.reason.unwrap_or_default();
         assert!(
-            word.is_none_or(|word| reason.contains(word) && reason.contains("enrol it again")),
+            word.is_none_or(|word| reason.contains(word) && reason.contains("a restart is needed")),
             "{reason}"
         );
     }

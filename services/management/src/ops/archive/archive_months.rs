@@ -20,9 +20,10 @@ use super::{
     manifest::Manifest,
 };
 use crate::{
-    domain::{actor::Actor, audit_action::AuditAction},
+    domain::{actor::Actor, audit_action::AuditAction, audit_chain::Stretch},
     ops::{
         audit::{self, Entry},
+        audit_chain::stretches_of,
         sqlstate::{Meaning, meaning},
     },
 };
@@ -310,7 +311,8 @@ async fn write(
     let written = writing.finish().map_err(failed)?;
     let (path, contents) = written.keep(folder, &name).map_err(failed)?;
     let count = count(transaction, partition).await?;
-    let manifest = manifest(partition, &path, &contents, &count);
+    let chains = stretches_of(transaction, &partition.quoted).await?;
+    let manifest = manifest(partition, &path, &contents, &count, chains);
     let beside = beside(&path);
     let mut text = serde_json::to_string_pretty(&manifest).map_err(|error| DbErr::Json(error.to_string()))?;
     text.push('\n');
@@ -333,7 +335,7 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!("{}.manifest.json", name.trim_end_matches(".jsonl.gz")))
 }
 
-fn manifest(partition: &Partition, path: &Path, contents: &Contents, count: &Count) -> Manifest {
+fn manifest(partition: &Partition, path: &Path, contents: &Contents, count: &Count, chains: Vec<Stretch>) -> Manifest {
     Manifest {
         file: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         partition: partition.name.clone(),
@@ -345,6 +347,7 @@ fn manifest(partition: &Partition, path: &Path, contents: &Contents, count: &Cou
         sha256: contents.sha256.clone(),
         bytes: contents.bytes,
         content_sha256: contents.content_sha256.clone(),
+        chains,
     }
 }
 

@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::audit_chain::Stretch;
+
 /// The manifest of one archived part of the trail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
@@ -29,4 +31,7 @@ pub struct Manifest {
     pub bytes: u64,
     /// SHA-256 of what is in it, unpacked.
     pub content_sha256: String,
+    /// Which places of the chains of the trail are in it: what follows them there is proven without it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chains: Vec<Stretch>,
 }

@@ -15,7 +15,7 @@ use vpnmanager_nats::{
 
 use crate::{
     domain::signing::{Decision, decide},
-    ops::transact::transact,
+    ops::{certificates::authorities::authorities, transact::transact},
     pki::{Pki, Signed},
 };
 
@@ -137,7 +137,8 @@ async fn sign_within(
             )
         })
         .collect();
-    let fresh = sign(pki, batch, &decisions).await;
+    let issuer = authorities(transaction).await?.of_clients().to_owned();
+    let fresh = sign((pki, issuer), batch, &decisions).await;
     record_certificates(transaction, &fresh).await?;
 
     let mut fresh: HashMap<CommonName, Signed> = fresh.into_iter().collect();
@@ -161,7 +162,12 @@ async fn sign_within(
     Ok(results.collect())
 }
 
-async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) -> Vec<(CommonName, Signed)> {
+/// Signs by the authority with this fingerprint.
+async fn sign(
+    (pki, issuer): (&Arc<Pki>, String),
+    batch: &[SigningRequest],
+    decisions: &[Decision],
+) -> Vec<(CommonName, Signed)> {
     let mut wanted: Vec<CertificateRequest> = batch
         .iter()
         .zip(decisions)
@@ -175,7 +181,7 @@ async fn sign(pki: &Arc<Pki>, batch: &[SigningRequest], decisions: &[Decision]) 
     let signed = tokio::task::spawn_blocking(move || {
         let mut signed = Vec::with_capacity(wanted.len());
         for request in wanted {
-            match pki.sign_client(&request.common_name, &request.csr) {
+            match pki.sign_client_by(&issuer, &request.common_name, &request.csr) {
                 Ok(certificate) => signed.push((request.common_name, certificate)),
                 Err(error) => {
                     warn!(credential = %request.common_name, error = %chain(&error), "Signing a certificate failed")

@@ -8,6 +8,8 @@ use sea_orm::{
 use vpnmanager_entities::group;
 use vpnmanager_nats::groups::GroupName;
 
+use crate::domain::scope::Scope;
+
 /// A group, and what has become of it.
 #[derive(Debug, Clone)]
 pub struct GroupView {
@@ -36,13 +38,17 @@ pub async fn get_group(db: &impl ConnectionTrait, name: &GroupName) -> Result<Op
     }
 }
 
-/// Reads at most `limit` groups in the order of their names, starting after this name.
+/// Reads at most `limit` groups of the scope in the order of their names, starting after this name.
 pub async fn list_groups(
     db: &impl ConnectionTrait,
+    scope: &Scope,
     after: Option<String>,
     limit: u64,
 ) -> Result<Vec<GroupView>, DbErr> {
     let mut query = group::Entity::find().order_by_asc(group::Column::Name).limit(limit);
+    if let Some(groups) = &scope.groups {
+        query = query.filter(group::Column::Name.is_in(groups.clone()));
+    }
     if let Some(after) = after {
         query = query.filter(group::Column::Name.gt(after));
     }

@@ -1,8 +1,9 @@
 //! Finds the operator who holds an API key.
 //!
-//! A key that was right, or wrong, in the last seconds is known without the database. All others of a moment are looked up with one
-//! query. Whoever tries many keys that nobody has is put into a slower lane, where one query each 100 ms serves all; a right key among
-//! them is found too, and is known from then on.
+//! A key that was right in the last half second, or wrong in the last seconds, is known without the database. All others of a moment are
+//! looked up with one query. Whoever tries many keys that nobody has is put into a slower lane, where one query each 100 ms serves all; so are
+//! all unknown keys while many callers try them. A right key among them is found too, and is known from then on. A key is found by its hash, so
+//! how long an answer takes says nothing of any key.
 
 use std::{
     collections::HashMap,
@@ -10,11 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::{TimeDelta, Utc};
-use sea_orm::{
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, QueryFilter,
-    sea_query::{Expr, ExprTrait},
-};
+use chrono::Utc;
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
 use vpnmanager_entities::api_key::{self, Role};
 use vpnmanager_openapi::{auth::hash_key, server::Source};
 use vpnmanager_runtime::{
@@ -22,13 +20,13 @@ use vpnmanager_runtime::{
     tasks::Tasks,
 };
 
-use crate::{
-    domain::source_budget::SourceBudget,
-    ops::sqlstate::{Meaning, meaning},
-};
+use super::record_uses::KeyUses;
+use crate::domain::{key_text::is_mistyped, scope::Scope, source_budget::SourceBudget};
 
-/// How long a key is cached, so also how long a revoked key may still be accepted, and a new one refused that was tried before it existed.
-const REMEMBERED_FOR: Duration = Duration::from_secs(5);
+/// How long a right key is known without a query, so also how long a revoked one may still be accepted, by any replica.
+pub const RIGHT_FOR: Duration = Duration::from_millis(500);
+/// How long a wrong key is, so also how long a new one may be refused that was tried before it existed.
+const WRONG_FOR: Duration = Duration::from_secs(5);
 /// How long a key that was right stays in the fast lane.
 const TRUSTED_FOR: Duration = Duration::from_secs(600);
 /// The most wrong keys in the cache. The right ones are no more than there are.
@@ -37,16 +35,20 @@ const MOST_REMEMBERED: usize = 4096;
 const SLOW: Duration = Duration::from_millis(100);
 /// The most keys in one query.
 const BATCH: usize = 1000;
-/// The precision of `last_used_at`.
-const USE_RESOLUTION: TimeDelta = TimeDelta::seconds(60);
+/// Unknown keys of all callers together that are looked up in the fast lane in 10 s.
+const UNKNOWN_IN_ALL: u32 = 1000;
 
 /// The holder of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operator {
+    /// The row of the key.
+    pub id: i64,
     /// The key's name.
     pub name: String,
     /// The role of the key, which decides the allowed operations.
     pub role: Role,
+    /// What the key is narrowed to.
+    pub scope: Scope,
 }
 
 /// Why it is not known whether a key is right.
@@ -65,13 +67,28 @@ pub enum AuthenticateError {
 pub struct KeyCache {
     known: Arc<Mutex<Known>>,
     /// What callers may look up in the fast lane without having been right.
-    tries: Arc<Mutex<SourceBudget>>,
+    tries: Arc<Mutex<Tries>>,
     fast: Lane,
     slow: Lane,
+    uses: KeyUses,
 }
 
 type KeyHash = [u8; 32];
 type Lane = Batcher<KeyHash, Result<Option<Operator>, Arc<DbErr>>>;
+
+/// How many unknown keys may still be looked up at once.
+#[derive(Debug)]
+struct Tries {
+    of_each: SourceBudget,
+    of_all: SourceBudget,
+}
+
+impl Tries {
+    fn spend(&mut self, from: Option<Source>, now: Instant) -> Result<(), Duration> {
+        self.of_each.spend(from, now)?;
+        self.of_all.spend(None, now)
+    }
+}
 
 /// The keys that were looked up lately, by their hash.
 #[derive(Debug, Default)]
@@ -109,19 +126,27 @@ impl KeyCache {
         };
         Self {
             known: Arc::default(),
-            tries: Arc::new(Mutex::new(SourceBudget::new(unknown_keys))),
+            tries: Arc::new(Mutex::new(Tries {
+                of_each: SourceBudget::new(unknown_keys),
+                of_all: SourceBudget::new(UNKNOWN_IN_ALL),
+            })),
             fast: lane("look-up-keys", Duration::ZERO),
             slow: lane("look-up-unknown-keys", SLOW),
+            uses: KeyUses::default(),
         }
     }
 
-    /// The holder of the key; `None` if it is unknown or has expired. The key is found by its hash, so management never compares secrets.
+    /// The holder of the key; `None` if it is unknown, was revoked or has expired. The key is found by its hash, so management never compares secrets.
     ///
     /// # Errors
     /// When the key could not be looked up; it may be right.
     pub async fn authenticate(&self, key: &str, from: Option<Source>) -> Result<Option<Operator>, AuthenticateError> {
+        if is_mistyped(key) {
+            return Ok(None);
+        }
         let hash = hash_key(key);
-        let lane = match self.known().recall(&hash, Instant::now()) {
+        let asked = Instant::now();
+        let lane = match self.known().recall(&hash, asked) {
             Memory::Right(operator) => return Ok(Some(operator)),
             Memory::Wrong => return Ok(None),
             Memory::Trusted => &self.fast,
@@ -129,8 +154,14 @@ impl KeyCache {
         };
         let found = lane.submit(hash).await.map_err(|_closed| AuthenticateError::Stopping)?;
         let found = found.map_err(AuthenticateError::Database)?;
-        self.known().remember(hash, found.as_ref(), Instant::now());
+        // From before the query on: what it did not see yet is seen no later for that.
+        self.known().remember(hash, found.as_ref(), asked);
         Ok(found)
+    }
+
+    /// When keys were used.
+    pub fn uses(&self) -> &KeyUses {
+        &self.uses
     }
 
     fn lane_of(&self, from: Option<Source>) -> &Lane {
@@ -148,11 +179,11 @@ impl KeyCache {
 
 impl Known {
     fn recall(&self, hash: &KeyHash, now: Instant) -> Memory {
-        let is_fresh = |seen: Instant| now.saturating_duration_since(seen) < REMEMBERED_FOR;
+        let is_within = |seen: Instant, time: Duration| now.saturating_duration_since(seen) < time;
         match (self.right.get(hash), self.wrong.get(hash)) {
-            (Some((operator, seen)), _) if is_fresh(*seen) => Memory::Right(operator.clone()),
-            (Some((_, seen)), _) if now.saturating_duration_since(*seen) < TRUSTED_FOR => Memory::Trusted,
-            (_, Some(seen)) if is_fresh(*seen) => Memory::Wrong,
+            (Some((operator, seen)), _) if is_within(*seen, RIGHT_FOR) => Memory::Right(operator.clone()),
+            (Some((_, seen)), _) if is_within(*seen, TRUSTED_FOR) => Memory::Trusted,
+            (_, Some(seen)) if is_within(*seen, WRONG_FOR) => Memory::Wrong,
             (_, _) => Memory::Unknown,
         }
     }
@@ -162,7 +193,7 @@ impl Known {
             self.right.remove(&hash);
             if self.wrong.len() >= MOST_REMEMBERED {
                 self.wrong
-                    .retain(|_, seen| now.saturating_duration_since(*seen) < REMEMBERED_FOR);
+                    .retain(|_, seen| now.saturating_duration_since(*seen) < WRONG_FOR);
             }
             if self.wrong.len() < MOST_REMEMBERED {
                 self.wrong.insert(hash, now);
@@ -172,7 +203,7 @@ impl Known {
         self.wrong.remove(&hash);
         if self.right.len() >= MOST_REMEMBERED {
             self.right
-                .retain(|_, (_, seen)| now.saturating_duration_since(*seen) < REMEMBERED_FOR);
+                .retain(|_, (_, seen)| now.saturating_duration_since(*seen) < RIGHT_FOR);
         }
         self.right.insert(hash, (operator.clone(), now));
     }
@@ -192,42 +223,42 @@ async fn look_up_all(db: &DatabaseConnection, hashes: Vec<KeyHash>) -> Vec<Resul
     }
 }
 
+/// The holders of those keys that are right, by the hash that was asked for: a key that was rotated has two for a while.
 async fn look_up(db: &DatabaseConnection, hashes: &[KeyHash]) -> Result<HashMap<Vec<u8>, Operator>, DbErr> {
     let now = Utc::now();
+    let asked = || hashes.iter().map(|hash| hash.to_vec());
+    let of_before = Condition::all()
+        .add(api_key::Column::PreviousHash.is_in(asked()))
+        .add(api_key::Column::PreviousValidUntil.gt(now));
     let found = api_key::Entity::find()
-        .filter(api_key::Column::Hash.is_in(hashes.iter().map(|hash| hash.to_vec())))
+        .filter(
+            Condition::any()
+                .add(api_key::Column::Hash.is_in(asked()))
+                .add(of_before),
+        )
+        .filter(api_key::Column::RevokedAt.is_null())
         .all(db)
         .await?;
-    let valid: Vec<api_key::Model> = found
-        .into_iter()
-        .filter(|row| row.expires_at.is_none_or(|at| at > now))
-        .collect();
-    let used: Vec<i64> = valid
-        .iter()
-        .filter(|row| row.last_used_at.is_none_or(|at| now - at > USE_RESOLUTION))
-        .map(|row| row.id)
-        .collect();
-    if !used.is_empty() {
-        let noted = api_key::Entity::update_many()
-            .col_expr(api_key::Column::LastUsedAt, Expr::value(now))
-            .filter(Expr::col(api_key::Column::Id).is_in(used))
-            .exec(db)
-            .await;
-        // A database that takes no changes can still be read.
-        if let Err(error) = noted
-            && meaning(&error) != Meaning::ReadOnly
-        {
-            return Err(error);
-        }
-    }
-    let operators = valid.into_iter().map(|row| {
+    let valid = found.into_iter().filter(|row| row.expires_at.is_none_or(|at| at > now));
+    let mut operators = HashMap::new();
+    for row in valid {
         let operator = Operator {
+            id: row.id,
             name: row.name,
             role: row.role,
+            scope: Scope {
+                pools: row.pools,
+                groups: row.groups,
+            },
         };
-        (row.hash, operator)
-    });
-    Ok(operators.collect())
+        if row.previous_valid_until.is_some_and(|until| until > now)
+            && let Some(of_before) = row.previous_hash
+        {
+            operators.insert(of_before, operator.clone());
+        }
+        operators.insert(row.hash, operator);
+    }
+    Ok(operators)
 }
 
 #[cfg(test)]
@@ -235,20 +266,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn unknown_keys_of_one_caller_and_of_all_together_are_bounded() {
+        let (now, from) = (Instant::now(), |last: u8| Some(Source::of([192, 0, 2, last].into())));
+        let mut tries = Tries {
+            of_each: SourceBudget::new(2),
+            of_all: SourceBudget::new(3),
+        };
+        let spent = [1, 1, 1, 2, 3].map(|last| tries.spend(from(last), now).is_ok());
+        assert_eq!(spent, [true, true, false, true, false]);
+    }
+
+    #[test]
     fn keys_are_remembered_for_seconds_trusted_for_minutes_and_never_too_many() {
         let mut known = Known::default();
         let start = Instant::now();
         let operator = Operator {
+            id: 1,
             name: "admin".to_owned(),
             role: Role::Admin,
+            scope: Scope::default(),
         };
         known.remember([1; 32], Some(&operator), start);
         known.remember([2; 32], None, start);
         let recall = |known: &Known, key: u8, second| known.recall(&[key; 32], start + Duration::from_secs(second));
-        assert_eq!(recall(&known, 1, 4), Memory::Right(operator.clone()));
+        let soon = start + RIGHT_FOR.saturating_sub(Duration::from_millis(1));
+        assert_eq!(known.recall(&[1; 32], soon), Memory::Right(operator.clone()));
         assert_eq!(recall(&known, 2, 4), Memory::Wrong);
         assert_eq!(recall(&known, 3, 4), Memory::Unknown);
-        assert_eq!(recall(&known, 1, 5), Memory::Trusted);
+        assert_eq!(recall(&known, 1, 1), Memory::Trusted);
         assert_eq!(recall(&known, 2, 5), Memory::Unknown);
         assert_eq!(recall(&known, 1, 600), Memory::Unknown);
         known.remember([1; 32], None, start + Duration::from_secs(6));

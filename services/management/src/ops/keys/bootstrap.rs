@@ -1,21 +1,25 @@
 //! Prepares the database at the start: the first admin key, and the fleet's CA.
 
 use sea_orm::{
-    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait,
-    sea_query::OnConflict,
+    ActiveValue::Set, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, Statement,
 };
 use secrecy::{ExposeSecret, SecretString};
-use vpnmanager_entities::{
-    api_key::{self, Role},
-    certificate_authority,
-};
+use vpnmanager_entities::certificate_authority;
 
-use crate::{ops::transact::transact, pki::Pki};
+use crate::{domain::certificates::authorities::Authorities, ops::transact::transact, pki::Pki};
 
 use vpnmanager_openapi::auth::hash_key;
 
 /// The name of the key from `API_KEY`.
-const FIRST_KEY: &str = "admin";
+pub(super) const FIRST_KEY: &str = "admin";
+
+/// A key that was revoked stays so until `API_KEY` is another one, and is remembered then too: a replica that is started with the old setting
+/// does not bring it back.
+const KEEP_FIRST_KEY: &str = "
+    INSERT INTO api_keys AS k (name, hash, role) VALUES ($1, $2, 'admin')
+    ON CONFLICT (name) DO UPDATE SET hash = excluded.hash, revoked_at = NULL
+    WHERE k.previous_hash IS DISTINCT FROM excluded.hash";
+
 /// The advisory lock: any number that nothing else in this database locks. These are the letters of "boot".
 const BOOTSTRAP_LOCK: i64 = 0x626f_6f74;
 
@@ -37,7 +41,7 @@ pub enum BootstrapError {
     Database(#[from] DbErr),
 }
 
-/// Makes `API_KEY` the first admin key and checks that this replica holds the fleet's CA.
+/// Makes `API_KEY` the first admin key, unless that key was revoked, and checks that this replica holds the fleet's CA.
 pub async fn bootstrap(db: &DatabaseConnection, key: &SecretString, pki: &Pki) -> Result<(), BootstrapError> {
     transact(db, |tx| async move { bootstrap_within(&tx, key, pki).await }).await
 }
@@ -50,41 +54,36 @@ async fn bootstrap_within(
     transaction
         .execute_unprepared(&format!("SELECT pg_advisory_xact_lock({BOOTSTRAP_LOCK})"))
         .await?;
-    let row = api_key::ActiveModel {
-        name: Set(FIRST_KEY.to_owned()),
-        hash: Set(hash_key(key.expose_secret()).to_vec()),
-        role: Set(Role::Admin),
-        ..Default::default()
-    };
-    api_key::Entity::insert(row)
-        .on_conflict(
-            OnConflict::column(api_key::Column::Name)
-                .update_column(api_key::Column::Hash)
-                .to_owned(),
-        )
-        .exec_without_returning(transaction)
-        .await?;
+    let first_key = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        KEEP_FIRST_KEY,
+        [FIRST_KEY.into(), hash_key(key.expose_secret()).to_vec().into()],
+    );
+    transaction.execute_raw(first_key).await?;
 
-    let known = certificate_authority::Entity::find().all(transaction).await?;
+    let known = Authorities::new(certificate_authority::Entity::find().all(transaction).await?);
     let found = pki.ca_fingerprint();
-    match known.first() {
-        None => {
-            let row = certificate_authority::ActiveModel {
-                fingerprint: Set(found.to_owned()),
-                certificate: Set(pki.ca_pem().to_owned()),
-                ..Default::default()
-            };
-            certificate_authority::Entity::insert(row)
-                .exec_without_returning(transaction)
-                .await?;
-        }
-        Some(_) if known.iter().any(|authority| authority.fingerprint == found) => {}
-        Some(expected) => {
-            return Err(BootstrapError::ForeignAuthority {
-                found: found.to_owned(),
-                expected: expected.fingerprint.clone(),
-            });
-        }
+    if known.all().is_empty() {
+        let row = certificate_authority::ActiveModel {
+            fingerprint: Set(found.to_owned()),
+            certificate: Set(pki.ca_pem().to_owned()),
+            ..Default::default()
+        };
+        return certificate_authority::Entity::insert(row)
+            .exec_without_returning(transaction)
+            .await
+            .map(drop)
+            .map_err(BootstrapError::from);
     }
-    Ok(())
+    // What signs: without the key of one of them this replica would answer nobody.
+    let missing = [known.of_clients(), known.of_servers()]
+        .into_iter()
+        .find(|authority| !pki.holds(authority));
+    match missing {
+        None => Ok(()),
+        Some(expected) => Err(BootstrapError::ForeignAuthority {
+            found: found.to_owned(),
+            expected: expected.to_owned(),
+        }),
+    }
 }

@@ -14,6 +14,7 @@ use crate::{
     domain::{
         agent_features::Feature,
         drift::{Held, Recorded, drifts},
+        scope::Scope,
     },
     ops::{groups::told::told_revision, nodes::unmet_needs::unmet_needs},
 };
@@ -137,9 +138,12 @@ pub async fn get_node(app: &App, node: &NodeId) -> Result<Option<NodeView>, DbEr
     views(&app.db, vec![server]).await.map(|views| views.into_iter().next())
 }
 
-/// Reads at most `limit` nodes in the order of their enrolment, starting after the row with the id `after`.
-pub async fn list_nodes(app: &App, after: Option<i64>, limit: u64) -> Result<Vec<NodeView>, DbErr> {
+/// Reads at most `limit` nodes of the pools in the scope in the order of their enrolment, starting after the row with the id `after`.
+pub async fn list_nodes(app: &App, scope: &Scope, after: Option<i64>, limit: u64) -> Result<Vec<NodeView>, DbErr> {
     let mut query = server::Entity::find().order_by_asc(server::Column::Id).limit(limit);
+    if let Some(pools) = &scope.pools {
+        query = query.filter(server::Column::Pool.is_in(pools.clone()));
+    }
     if let Some(after) = after {
         query = query.filter(server::COLUMN.id.gt(after));
     }

@@ -28,10 +28,15 @@ use crate::{
     domain::{
         actor::Actor,
         audit_action::AuditAction,
+        certificates::node::Right,
         enrolment::{Change, Means, Refusal, Wanted, judge, judge_token},
     },
     ops::{
         audit::{self, Entry, node_snapshot},
+        certificates::{
+            authorities::trusted_bundle,
+            node::{NodeCertificateError, certify_node},
+        },
         database_now::database_now,
         in_turn::transact_on_fleet,
         nodes::{
@@ -41,7 +46,7 @@ use crate::{
         },
         pools::ensure::ensure_pool,
     },
-    pki::{PkiError, Signed},
+    pki::PkiError,
 };
 
 use vpnmanager_openapi::auth::hash_key;
@@ -140,6 +145,9 @@ pub enum RegisterNodeError {
     /// The previous bus key of the node could not be revoked; the node asks again.
     #[error("revoking the node's old bus key failed")]
     Revoke(#[source] EnforceError),
+    /// It got no certificate for its OpenVPN server; the node asks again.
+    #[error("making the node's certificate failed")]
+    Certificate(#[source] NodeCertificateError),
     /// The database failed.
     #[error("recording the node failed")]
     Database(#[from] DbErr),
@@ -172,7 +180,9 @@ pub async fn register_node(
             .await
             .map_err(RegisterNodeError::Revoke)?;
     }
-    let certificate = sign_server(app, &registration).await?;
+    let certificate = certify_node(app, &claim.node, &registration.csr, Right::Enrolment)
+        .await
+        .map_err(RegisterNodeError::Certificate)?;
     app.topology
         .ensure_node(&claim.node)
         .await
@@ -187,7 +197,7 @@ pub async fn register_node(
         bus_urls: app.config.bus.urls_for_nodes().to_vec(),
         bus_jwt,
         bus_ca: app.bus_ca.as_deref().map(str::to_owned),
-        ca: app.pki.ca_pem().to_owned(),
+        ca: trusted_bundle(&app.db).await?,
         certificate: certificate.pem,
         tls_crypt_v2_key: app.pki.tls_crypt_v2_pem().clone(),
         server_name_prefix: app.pki.server_name_prefix().to_owned(),
@@ -222,18 +232,6 @@ async fn wanted(app: &App, registration: &Registration, host: Host) -> Result<Wa
         protocol: claim.protocol,
         pool: claim.pool.to_string(),
     })
-}
-
-async fn sign_server(app: &App, registration: &Registration) -> Result<Signed, RegisterNodeError> {
-    let (pki, node, csr) = (
-        app.pki.clone(),
-        registration.claim.node.clone(),
-        registration.csr.clone(),
-    );
-    let signed = tokio::task::spawn_blocking(move || pki.sign_server(&node, &csr)).await;
-    signed
-        .unwrap_or(Err(PkiError::Interrupted))
-        .map_err(RegisterNodeError::Csr)
 }
 
 struct Recorded {

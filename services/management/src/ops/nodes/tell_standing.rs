@@ -14,7 +14,10 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    ops::nodes::bus_keys::{last_revocation, time_of_issue},
+    ops::{
+        certificates::authorities::authorities,
+        nodes::bus_keys::{last_revocation, time_of_issue},
+    },
     pki::PkiError,
 };
 
@@ -85,10 +88,13 @@ pub async fn tell_standing(
         }
         Standing::Deregistered | Standing::Unknown => None,
     };
+    let trusted = authorities(&app.db).await?;
     let bus = match standing {
         Standing::Registered => {
             let place = app.bus_place();
-            let signature = app.pki.sign_statement(&question.bus_text(&place))?;
+            let signature = app
+                .pki
+                .sign_statement(trusted.of_servers(), &question.bus_text(&place))?;
             Some((place, signature))
         }
         Standing::Deregistered | Standing::Unknown => None,
@@ -97,7 +103,7 @@ pub async fn tell_standing(
     Ok(StandingReply {
         standing,
         bus_jwt,
-        signature: app.pki.sign_statement(&text)?,
+        signature: app.pki.sign_statement(trusted.of_servers(), &text)?,
         bus,
     })
 }

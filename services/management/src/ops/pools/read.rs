@@ -11,6 +11,8 @@ use vpnmanager_nats::{
     network::{Network, PoolNetwork},
 };
 
+use crate::domain::scope::Scope;
+
 /// A pool and who is in it.
 #[derive(Debug, Clone)]
 pub struct PoolView {
@@ -37,9 +39,17 @@ pub async fn get_pool(db: &impl ConnectionTrait, name: &NodeId) -> Result<Option
     }
 }
 
-/// Reads at most `limit` pools in the order of their names, starting after this name.
-pub async fn list_pools(db: &impl ConnectionTrait, after: Option<String>, limit: u64) -> Result<Vec<PoolView>, DbErr> {
+/// Reads at most `limit` pools of the scope in the order of their names, starting after this name.
+pub async fn list_pools(
+    db: &impl ConnectionTrait,
+    scope: &Scope,
+    after: Option<String>,
+    limit: u64,
+) -> Result<Vec<PoolView>, DbErr> {
     let mut query = pool::Entity::find().order_by_asc(pool::Column::Name).limit(limit);
+    if let Some(pools) = &scope.pools {
+        query = query.filter(pool::Column::Name.is_in(pools.clone()));
+    }
     if let Some(after) = after {
         query = query.filter(pool::Column::Name.gt(after));
     }

@@ -20,7 +20,7 @@ const LOOKED_AT: i64 = 2 * BATCH as i64;
 /// But at no fewer of one node: so many of each come before more of another one, whatever those are.
 const OF_ONE_NODE: i64 = 16;
 /// How long a claim is valid. After that another replica may claim the placement.
-const LEASE: Duration = Duration::from_secs(3);
+pub const LEASE: Duration = Duration::from_secs(3);
 
 /// A row that was left because another statement had locked it is looked at again after this.
 pub const LOCKED_FOR: Duration = Duration::from_millis(10);

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::SubsecRound;
+use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
     QuerySelect, Statement,
@@ -20,7 +20,10 @@ use crate::{
     ops::{
         busy::Busy,
         placement::withdraw::end_withdrawals,
-        publications::raise_revisions::{self, Seen},
+        publications::{
+            claim::LEASE,
+            raise_revisions::{self, Seen},
+        },
         users::end_removals::end_removals,
     },
 };
@@ -36,6 +39,16 @@ pub struct AckedTombstone {
     pub sequence: Option<u64>,
 }
 
+/// An ack that changed a placement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Acked {
+    /// What became of the command.
+    pub outcome: placement::Outcome,
+    /// When the revision that it answers was published, or is about to be recorded as published; `None` where it came again, another one was
+    /// published since, or none.
+    pub published_at: Option<DateTime<Utc>>,
+}
+
 /// What a batch of reports changed.
 #[derive(Debug, Default)]
 pub struct Applied {
@@ -43,6 +56,8 @@ pub struct Applied {
     pub users: Vec<UserKey>,
     /// Tombstones that the stream need not keep.
     pub tombstones: Vec<AckedTombstone>,
+    /// The acks that changed something.
+    pub acked: Vec<Acked>,
     /// Users whose acks were left out, because another transaction is changing them.
     pub busy: HashSet<UserKey>,
 }
@@ -75,6 +90,7 @@ pub(super) async fn apply_acks(
     Ok(Applied {
         users: newest.iter().map(|ack| ack.user_key).collect(),
         tombstones: tombstones(&taken).chain(held.left_behind(&newest)).collect(),
+        acked: taken.iter().filter_map(acked).collect(),
         busy,
     })
 }
@@ -91,6 +107,8 @@ struct Taken<'a> {
     placement: placement::Model,
     /// A newer revision that the node holds.
     outrun: Option<Seen>,
+    /// Whether its revision was not applied before: an ack may come again.
+    is_first: bool,
 }
 
 impl Held {
@@ -152,11 +170,13 @@ impl Held {
                     user: ack.user_key,
                     holds,
                 });
+                let is_first = placement.applied_revision < ack.revision.0;
                 *placement = after.clone();
                 taken.push(Taken {
                     ack,
                     placement: after,
                     outrun,
+                    is_first,
                 });
             }
         }
@@ -206,6 +226,21 @@ async fn update_placements(transaction: &DatabaseTransaction, taken: &[Taken<'_>
         [ids.into(), revisions.into(), digests.into(), outcomes.into(), errors.into(), times.into()],
     );
     transaction.execute_raw(statement).await.map(drop)
+}
+
+fn acked(taken: &Taken<'_>) -> Option<Acked> {
+    let placement = &taken.placement;
+    let published_at = if placement.published_revision == taken.ack.revision.0 {
+        placement.published_at
+    } else {
+        // Fast acks come before the record of their publication: the lease says when that began.
+        let is_leased = placement.lease_until > DateTime::UNIX_EPOCH;
+        is_leased.then(|| placement.lease_until - LEASE)
+    };
+    Some(Acked {
+        outcome: placement.outcome?,
+        published_at: published_at.filter(|_| taken.is_first),
+    })
 }
 
 fn tombstones(taken: &[Taken<'_>]) -> impl Iterator<Item = AckedTombstone> {

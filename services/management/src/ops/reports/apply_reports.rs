@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use chrono::SubsecRound;
+use chrono::{SubsecRound, Utc};
 use sea_orm::{ActiveValue::Set, ConnectionTrait, DatabaseTransaction, DbErr, EntityTrait, FromQueryResult, Statement};
 use uuid::Uuid;
 use vpnmanager_entities::audit_log;
@@ -33,6 +33,11 @@ use crate::{
 /// others, maybe to end access, waits for neither.
 pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<Applied, DbErr> {
     let mut applied = apply_within(app, acks, events, Busy::LeaveOut).await?;
+    for event in events {
+        if let EventKind::SessionsCut { common_names } = &event.kind {
+            app.figures.work.cut(common_names.len());
+        }
+    }
     let busy = std::mem::take(&mut applied.busy);
     if busy.is_empty() {
         return Ok(applied);
@@ -49,6 +54,17 @@ pub async fn apply_reports(app: &App, acks: &[Ack], events: &[Event]) -> Result<
 }
 
 async fn apply_within(app: &App, acks: &[Ack], events: &[Event], busy: Busy) -> Result<Applied, DbErr> {
+    let applied = apply_once(app, acks, events, busy).await?;
+    for acked in &applied.acked {
+        let latency = acked
+            .published_at
+            .map(|at| (Utc::now() - at).to_std().unwrap_or_default());
+        app.figures.work.acked(acked.outcome.as_str(), latency);
+    }
+    Ok(applied)
+}
+
+async fn apply_once(app: &App, acks: &[Ack], events: &[Event], busy: Busy) -> Result<Applied, DbErr> {
     transact(&app.db, |tx| async move {
         let refused = refused_runs(&*tx).await?;
         let counts = |node: &NodeId, run: AgentInstance| refused.is_empty() || !refused.contains(&(node.clone(), run));

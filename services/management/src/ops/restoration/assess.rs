@@ -120,7 +120,8 @@ fn select(db: &impl ConnectionTrait, sql: &str) -> Statement {
 async fn valid_api_keys(db: &impl ConnectionTrait) -> Result<Vec<String>, DbErr> {
     let keys = KeyRow::find_by_statement(select(
         db,
-        "SELECT name FROM api_keys WHERE expires_at IS NULL OR expires_at > now() ORDER BY name, id",
+        "SELECT name FROM api_keys
+         WHERE (expires_at IS NULL OR expires_at > now()) AND hash <> convert_to('revoked ' || id, 'UTF8') ORDER BY name, id",
     ));
     Ok(keys.all(db).await?.into_iter().map(|key| key.name).collect())
 }

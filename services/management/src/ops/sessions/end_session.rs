@@ -19,6 +19,7 @@ use crate::{
     ops::{
         audit::{self, Entry},
         nodes::ask::{AskNodeError, ask_node},
+        sessions::list_sessions::{SessionFilter, list_sessions},
         transact::transact,
     },
 };
@@ -52,10 +53,31 @@ pub async fn end_session(app: &App, actor: &Actor, id: &SessionId) -> Result<(),
         .one(&app.db)
         .await?;
     known.ok_or(EndSessionError::NotThere)?;
+    refuse_unseen(app, actor, id).await?;
     let common_name = disconnect(app, id).await?;
     let common_name = &common_name;
     transact(&app.db, |tx| async move { record(&tx, actor, id, common_name).await }).await?;
     Ok(())
+}
+
+/// A narrowed caller ends only what the list shows it.
+async fn refuse_unseen(app: &App, actor: &Actor, id: &SessionId) -> Result<(), EndSessionError> {
+    if actor.scope.is_whole() {
+        return Ok(());
+    }
+    let filter = SessionFilter {
+        server_id: Some(id.node.clone()),
+        scope: actor.scope.clone(),
+        ..SessionFilter::default()
+    };
+    let listed = list_sessions(app, &filter, None, u64::MAX).await?;
+    if listed.sessions.iter().any(|session| session.id == *id) {
+        return Ok(());
+    }
+    Err(match listed.missing.is_empty() {
+        true => EndSessionError::NotThere,
+        false => EndSessionError::NodeUnreachable(id.node.clone()),
+    })
 }
 
 /// Has the node end the session, and gives its credential. The client is told to stop, and dropped if it does not listen.

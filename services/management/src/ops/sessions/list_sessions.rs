@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream};
-use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement};
+use sea_orm::{DatabaseConnection, DbErr, FromQueryResult, Statement, Value};
 use tokio::time::timeout;
 use vpnmanager_nats::{
     device::DeviceName,
@@ -20,8 +20,11 @@ use vpnmanager_nats::{
 
 use crate::{
     app::App,
-    domain::{session_address::has_address, session_id::SessionId},
-    ops::nodes::ask::{AskNodeError, ask_node},
+    domain::{scope::Scope, session_address::has_address, session_id::SessionId},
+    ops::{
+        nodes::ask::{AskNodeError, ask_node},
+        scope::{groups_of, is_within, pools_of},
+    },
 };
 
 /// Nodes that are asked at the same time.
@@ -42,6 +45,8 @@ pub struct SessionFilter {
     pub address: Option<IpAddr>,
     /// Sessions whose client came to this listener of their node.
     pub listener: Option<Listener>,
+    /// What the caller is narrowed to: the sessions of users who are in it, on nodes that it sees.
+    pub scope: Scope,
 }
 
 /// One live session.
@@ -83,10 +88,12 @@ pub async fn list_sessions(
     limit: u64,
 ) -> Result<Listed, DbErr> {
     let certificates = match &filter.username {
-        Some(username) => Some(certificates_of(&app.db, username).await?),
+        Some(username) => Some(certificates_of(&app.db, username, &filter.scope).await?),
         None => None,
     };
     let page = &Page {
+        // Those of one user are in it.
+        scope: (certificates.is_none() && !filter.scope.is_whole()).then_some(&filter.scope),
         certificates,
         address: filter.address,
         listener: filter.listener,
@@ -102,7 +109,8 @@ pub async fn list_sessions(
     for (node, answer) in told {
         match answer {
             Ok(live) => sessions.extend(live),
-            Err(reason) => missing.push(Missing { node, reason }),
+            Err(Untold::Why(reason)) => missing.push(Missing { node, reason }),
+            Err(Untold::Database(error)) => return Err(error),
         }
     }
     page.cut(&mut sessions);
@@ -117,6 +125,8 @@ pub async fn list_sessions(
 struct Page<'a> {
     /// Those by one of these certificates; `None`: all.
     certificates: Option<Certificates>,
+    /// Those of users in this scope; `None`: all. They are looked up for what a node tells: a scope may have a million users.
+    scope: Option<&'a Scope>,
     /// Those with this address; `None`: all.
     address: Option<IpAddr>,
     /// Those on this listener; `None`: all.
@@ -134,6 +144,22 @@ impl Page<'_> {
             && self.address.is_none_or(|address| has_address(live, address))
             && self.listener.is_none_or(|listener| live.listener == Some(listener))
             && self.after.is_none_or(|after| id > after)
+    }
+
+    /// Leaves those of users in the scope, of what a node tells.
+    async fn leave_seen(
+        &self,
+        db: &DatabaseConnection,
+        node: &NodeId,
+        told: Vec<(SessionId, LiveSession)>,
+    ) -> Result<Vec<(SessionId, LiveSession)>, DbErr> {
+        let Some(scope) = self.scope.filter(|_| !told.is_empty()) else {
+            return Ok(told);
+        };
+        let names = told.iter().map(|(_, live)| live.common_name.to_string()).collect();
+        let seen = certificates_among(db, scope, node, names).await?;
+        let told = told.into_iter();
+        Ok(told.filter(|(_, live)| seen.has(node, &live.common_name)).collect())
     }
 
     /// Leaves those that may be on the page, in order.
@@ -163,18 +189,40 @@ async fn nodes_to_ask(db: &DatabaseConnection, filter: &SessionFilter) -> Result
          WHERE ($1::text IS NULL OR s.name = $1)
            AND ($2::text IS NULL OR EXISTS (
                 SELECT FROM users u JOIN placements p ON p.user_id = u.id WHERE u.username = $2 AND p.server_id = s.name))
+           AND ($3::text[] IS NULL OR s.pool = ANY($3))
          ORDER BY s.name",
         [
             filter.server_id.as_ref().map(ToString::to_string).into(),
             filter.username.as_ref().map(ToString::to_string).into(),
+            pools_of(&filter.scope),
         ],
     );
     Candidate::find_by_statement(statement).all(db).await
 }
 
-/// The certificates of a user.
+/// Why the sessions of a node are not known.
+enum Untold {
+    /// For people.
+    Why(String),
+    /// Nobody can say whose they are.
+    Database(DbErr),
+}
+
+impl From<String> for Untold {
+    fn from(why: String) -> Self {
+        Self::Why(why)
+    }
+}
+
+impl From<DbErr> for Untold {
+    fn from(error: DbErr) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Certificates of users.
 struct Certificates {
-    /// Its credentials, which are good on all its nodes.
+    /// Credentials, which are good on all nodes of their user.
     credentials: HashSet<CommonName>,
     /// Those of old servers, each good on one node.
     old: HashSet<(NodeId, CommonName)>,
@@ -193,15 +241,42 @@ struct CertificateRow {
     node: Option<NodeId>,
 }
 
-/// All certificates of the users of that name, also of one that is being removed and of those that are revoked: a session may still live.
-async fn certificates_of(db: &DatabaseConnection, username: &Username) -> Result<Certificates, DbErr> {
-    let statement = Statement::from_sql_and_values(
-        db.get_database_backend(),
-        "SELECT c.common_name, NULL AS node FROM users u JOIN credentials c ON c.user_id = u.id WHERE u.username = $1
+/// All certificates of the users of that name in the scope, also of one that is being removed and of those that are revoked: a session may still
+/// live.
+async fn certificates_of(db: &DatabaseConnection, username: &Username, scope: &Scope) -> Result<Certificates, DbErr> {
+    let within = is_within("u", "$1", "$2");
+    let sql = format!(
+        "SELECT c.common_name, NULL AS node FROM users u JOIN credentials c ON c.user_id = u.id
+         WHERE u.username = $3 AND {within}
          UNION ALL
-         SELECT o.common_name, o.server_id FROM users u JOIN old_certificates o ON o.user_id = u.id WHERE u.username = $1",
-        [username.to_string().into()],
+         SELECT o.common_name, o.server_id FROM users u JOIN old_certificates o ON o.user_id = u.id
+         WHERE u.username = $3 AND {within}"
     );
+    let values = vec![groups_of(scope), pools_of(scope), username.to_string().into()];
+    read_certificates(db, sql, values).await
+}
+
+/// Those of these certificates, which a node names, whose users are in the scope.
+async fn certificates_among(
+    db: &DatabaseConnection,
+    scope: &Scope,
+    node: &NodeId,
+    names: Vec<String>,
+) -> Result<Certificates, DbErr> {
+    let within = is_within("u", "$1", "$2");
+    let sql = format!(
+        "SELECT c.common_name, NULL AS node FROM credentials c JOIN users u ON u.id = c.user_id
+         WHERE c.common_name = ANY($3) AND {within}
+         UNION ALL
+         SELECT o.common_name, o.server_id FROM old_certificates o JOIN users u ON u.id = o.user_id
+         WHERE o.server_id = $4 AND o.common_name = ANY($3) AND {within}"
+    );
+    let values = vec![groups_of(scope), pools_of(scope), names.into(), node.to_string().into()];
+    read_certificates(db, sql, values).await
+}
+
+async fn read_certificates(db: &DatabaseConnection, sql: String, values: Vec<Value>) -> Result<Certificates, DbErr> {
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let (mut credentials, mut old) = (HashSet::new(), HashSet::new());
     for row in CertificateRow::find_by_statement(statement).all(db).await? {
         match row.node {
@@ -213,47 +288,48 @@ async fn certificates_of(db: &DatabaseConnection, username: &Username) -> Result
 }
 
 /// The sessions of a node that may be on the page, or why they are not known, for people.
-async fn told_by(app: &App, node: &Candidate, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, String> {
+async fn told_by(app: &App, node: &Candidate, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, Untold> {
     if node.openvpn_state == Some(OpenvpnState::Absent) {
-        return Err("its agent watches no OpenVPN server (OPENVPN_MODE is none)".to_owned());
+        let why = "its agent watches no OpenVPN server (OPENVPN_MODE is none)";
+        return Err(Untold::Why(why.to_owned()));
     }
     match timeout(PATIENCE, ask_for_all(app, &node.name, page)).await {
         Ok(told) => told,
-        Err(_elapsed) => Err(format!("it did not tell all within {} s", PATIENCE.as_secs())),
+        Err(_elapsed) => Err(format!("it did not tell all within {} s", PATIENCE.as_secs()).into()),
     }
 }
 
-async fn ask_for_all(app: &App, node: &NodeId, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, String> {
+async fn ask_for_all(app: &App, node: &NodeId, page: &Page<'_>) -> Result<Vec<(SessionId, LiveSession)>, Untold> {
     let (mut kept, mut told) = (Vec::new(), 0);
     while told < MOST_OF_ONE_NODE {
         let offset = u32::try_from(told).unwrap_or(u32::MAX);
         let answer = ask_node(app, node, NodeRequest::Sessions { offset }).await;
         let (some, more) = match answer.map_err(|error| unanswered(&error))? {
             NodeAnswer::Sessions { sessions, more } => (sessions, more),
-            NodeAnswer::Failed { error } => return Err(error),
+            NodeAnswer::Failed { error } => return Err(error.into()),
             NodeAnswer::Profile { .. }
             | NodeAnswer::ProfileParts(_)
             | NodeAnswer::Users { .. }
             | NodeAnswer::Disconnected { .. }
             | NodeAnswer::Acked { .. }
             | NodeAnswer::NotFound { .. }
-            | NodeAnswer::Done => return Err("it answered another request".to_owned()),
+            | NodeAnswer::Done => return Err("it answered another request".to_owned().into()),
         };
         if some.iter().any(|session| session.cid.is_none()) {
-            return Err(
-                "its agent is older than this management and does not number its sessions: update the agent".to_owned(),
-            );
+            let why = "its agent is older than this management and does not number its sessions: update the agent";
+            return Err(Untold::Why(why.to_owned()));
         }
         let is_whole = some.len() >= SESSIONS_PAGE;
         told += some.len();
         let some = some.into_iter().filter_map(|live| named(node, live));
-        kept.extend(some.filter(|(id, live)| page.may_hold(id, live)));
+        let some = some.filter(|(id, live)| page.may_hold(id, live)).collect();
+        kept.extend(page.leave_seen(&app.db, node, some).await?);
         page.cut(&mut kept);
         if !(more && is_whole) {
             return Ok(kept);
         }
     }
-    Err(format!("it tells of more than {MOST_OF_ONE_NODE} sessions"))
+    Err(format!("it tells of more than {MOST_OF_ONE_NODE} sessions").into())
 }
 
 fn unanswered(error: &AskNodeError) -> String {

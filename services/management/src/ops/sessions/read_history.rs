@@ -11,7 +11,13 @@ use sea_orm::{
 use vpnmanager_entities::session;
 use vpnmanager_nats::{ids::NodeId, listeners::Listener, username::Username};
 
-use crate::{domain::session_id::SessionId, ops::columns::columns_of};
+use crate::{
+    domain::{scope::Scope, session_id::SessionId},
+    ops::{
+        columns::columns_of,
+        scope::{groups_of, is_within, pools_of},
+    },
+};
 
 /// The newest first, as [`SessionId`] is ordered.
 const ORDER: &str = "since DESC, server_id, cid DESC";
@@ -29,6 +35,8 @@ pub struct HistoryFilter {
     pub listener: Option<Listener>,
     /// When they were alive.
     pub alive: Alive,
+    /// What the caller is narrowed to: the sessions of users who are in it.
+    pub scope: Scope,
 }
 
 /// When sessions were alive, as far as is known. A session is alive at its start, and at its end no more. One whose end is assumed counts until it
@@ -146,6 +154,13 @@ impl Text {
         if let Some(listener) = &filter.listener {
             let listener = self.bind(listener.to_string());
             conditions += &format!(" AND s.listener = {listener}");
+        }
+        if !filter.scope.is_whole() {
+            let (groups, pools) = (self.bind(groups_of(&filter.scope)), self.bind(pools_of(&filter.scope)));
+            let within = is_within("u", &groups, &pools);
+            conditions += &format!(
+                " AND EXISTS (SELECT FROM users u WHERE u.id = s.user_id AND u.removed_at IS NULL AND {within})"
+            );
         }
         if let Some(SessionId { node, since, cid }) = after {
             let since = self.bind(*since);

@@ -61,6 +61,8 @@ pub struct RecordedReports {
     pub connected: BTreeSet<i64>,
     /// The rows of the users to whose traffic something was added.
     pub transferred: BTreeSet<i64>,
+    /// Sessions that began.
+    pub begun: u64,
 }
 
 /// What was recorded of each node.
@@ -139,6 +141,7 @@ pub async fn record_sessions(
         come_again: places.map(|(place, _)| place).collect(),
         connected: recorded.connected,
         transferred: recorded.transferred,
+        begun: recorded.began.values().map(|began| u64::from(*began)).sum(),
     })
 }
 

@@ -7,7 +7,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, En
 use tracing::warn;
 use vpnmanager_entities::{group, user};
 use vpnmanager_nats::{groups::GroupName, username::Username};
-use vpnmanager_runtime::log_limit::LogLimit;
+use vpnmanager_runtime::{log_limit::LogLimit, traces};
 
 use crate::{
     app::App,
@@ -28,6 +28,7 @@ use crate::{
         in_turn::transact_on_user,
         publications::make_due::{Urgency, want_newest},
         quotas::{judge::judge_users, keep_forgiven::keep_forgiven},
+        scope::BeyondScope,
         users::{
             locked::{LivingUserError, locked_user},
             own_limits::{set_own_group, set_own_limits},
@@ -68,6 +69,9 @@ pub enum ChangeUserError {
     /// Nobody can have such own rules.
     #[error(transparent)]
     OwnGroup(#[from] OwnGroupError),
+    /// Who asked may put nobody into that group.
+    #[error(transparent)]
+    Beyond(#[from] BeyondScope),
     /// The database failed.
     #[error("recording the change failed")]
     Database(#[from] DbErr),
@@ -77,7 +81,7 @@ impl LacksOwnGroup for ChangeUserError {
     fn lacking(&self) -> Option<&OwnGroup> {
         match self {
             Self::LacksOwnGroup(lacking) => Some(lacking),
-            Self::User(_) | Self::UnknownGroup(_) | Self::OwnGroup(_) | Self::Database(_) => None,
+            Self::User(_) | Self::UnknownGroup(_) | Self::OwnGroup(_) | Self::Beyond(_) | Self::Database(_) => None,
         }
     }
 }
@@ -109,7 +113,13 @@ pub async fn change_user_where_needed(
     username: &Username,
     change: UserChange,
 ) -> Result<Changed, ChangeUserError> {
+    if let Some(group) = &change.group
+        && !actor.scope.has_group(group.as_str())
+    {
+        return Err(BeyondScope::Group(group.clone()).into());
+    }
     let changed = with_own_group(app, || record(app, actor, username, &change)).await?;
+    app.user_traces.remember(changed.view.user.key, traces::current());
     app.wake_publishers();
     // Also where it is the same: whoever asks again, after the judgement was lost with a replica, gets it.
     if change.group.is_none() && change.limits.quota.is_none() {

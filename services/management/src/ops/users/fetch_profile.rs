@@ -24,6 +24,7 @@ use crate::domain::acks::is_settled;
 use crate::domain::client_directives::{ClientDirectives, UnfitDirective};
 use crate::domain::command::{Endpoint, remotes};
 use crate::domain::device::current_credentials;
+use crate::ops::certificates::authorities::trusted_bundle;
 use crate::ops::nodes::{
     ask::{AskNodeError, ask_node},
     note_unfit_answer::note_unfit_answer,
@@ -248,10 +249,11 @@ async fn fetch(app: &App, user: &user::Model, device: &DeviceName) -> Result<Pro
         .map_err(|unfit| FetchProfileError::unfit(server.clone(), UnfitAnswer::Part(unfit)))?;
 
     let remotes = remotes_of(app, user).await?;
+    let ca = trusted_bundle(&app.db).await?;
     let parts = ProfileParts {
         remotes: &remotes,
         server_name_prefix: app.pki.server_name_prefix(),
-        ca: app.pki.ca_pem(),
+        ca: &ca,
         certificate: &checked.certificate,
         key: &checked.key,
         tls_crypt_v2: &checked.tls_crypt_v2,

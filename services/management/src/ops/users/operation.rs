@@ -8,6 +8,7 @@ use vpnmanager_nats::username::Username;
 use crate::{
     app::App,
     domain::{actor::Actor, own_limits::OwnLimits, own_rules::own_rules_of, placement::Home},
+    ops::scope::sees_user,
     ops::users::{
         change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
@@ -82,6 +83,8 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
     match operation {
         UserOperation::Create(new) => create(app, new).await,
         UserOperation::Change { username, change } => {
+            let seen = seen(app, actor, &username).await;
+            seen.map_err(|error| UserOperationError::Change(error.into()))?;
             let changed = change_user_where_needed(app, actor, &username, change).await;
             let changed = changed.map_err(UserOperationError::Change)?;
             Ok(if changed.differs {
@@ -91,6 +94,8 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
             })
         }
         UserOperation::Reissue { username, reissue } => {
+            let seen = seen(app, actor, &username).await;
+            seen.map_err(|error| UserOperationError::Reissue(error.into()))?;
             let reissued = reissue_where_needed(app, actor, &username, &reissue).await;
             let reissued = reissued.map_err(UserOperationError::Reissue)?;
             Ok(if reissued.differs {
@@ -100,11 +105,21 @@ pub async fn carry_out(app: &App, actor: &Actor, operation: UserOperation) -> Re
             })
         }
         UserOperation::Remove { username } => {
+            let seen = seen(app, actor, &username).await;
+            seen.map_err(UserOperationError::Remove)?;
             let removed = remove_user(app, actor, &username).await;
             removed
                 .map(|_view| Outcome::Removed)
                 .map_err(UserOperationError::Remove)
         }
+    }
+}
+
+/// Who is outside of the key of the caller is not there for it.
+async fn seen(app: &App, actor: &Actor, username: &Username) -> Result<(), LivingUserError> {
+    match sees_user(&app.db, &actor.scope, username).await? {
+        true => Ok(()),
+        false => Err(LivingUserError::UnknownUser),
     }
 }
 
@@ -134,8 +149,9 @@ fn may_be_there(refusal: &CreateOneError) -> bool {
             | CreateUserError::ServerLost { .. }
             | CreateUserError::NoServer { .. },
         ) => true,
-        // Nobody is in a group that there is not.
-        CreateOneError::User(
+        // Nobody is in a group that there is not, and nobody is told who is where its key does not reach.
+        CreateOneError::Beyond(_)
+        | CreateOneError::User(
             CreateUserError::UnknownGroup(_)
             | CreateUserError::LacksOwnGroup(_)
             | CreateUserError::Database(_)

@@ -11,6 +11,8 @@ use sea_orm::{
 use vpnmanager_entities::{placement, server, user};
 use vpnmanager_nats::{groups::GroupName, ids::NodeId, username::Username};
 
+use crate::{domain::scope::Scope, ops::scope::narrow};
+
 /// A user and its placements.
 #[derive(Debug, Clone)]
 pub struct UserView {
@@ -37,6 +39,8 @@ pub struct UserFilter {
     pub synced: Option<bool>,
     /// The beginning of the username.
     pub username_prefix: Option<String>,
+    /// What the caller is narrowed to.
+    pub scope: Scope,
 }
 
 /// Whether a user is synced while there are nodes that lost what they held.
@@ -63,7 +67,9 @@ pub async fn list_users(
     after: Option<i64>,
     limit: u64,
 ) -> Result<Vec<UserView>, DbErr> {
-    let mut query = user::Entity::find_living().order_by_asc(user::Column::Id).limit(limit);
+    let mut query = narrow(user::Entity::find_living(), &filter.scope)
+        .order_by_asc(user::Column::Id)
+        .limit(limit);
     if let Some(after) = after {
         query = query.filter(user::COLUMN.id.gt(after));
     }

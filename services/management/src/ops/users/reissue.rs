@@ -9,6 +9,7 @@ use vpnmanager_nats::{
     device::{DeviceName, MOST_DEVICES},
     username::Username,
 };
+use vpnmanager_runtime::traces;
 
 pub use vpnmanager_entities::node_reissue::OldProfiles;
 
@@ -123,6 +124,7 @@ pub async fn reissue_where_needed(
         Ok(Reissued { view, differs: true })
     })
     .await?;
+    app.user_traces.remember(reissued.view.user.key, traces::current());
     app.wake_publishers();
     Ok(reissued)
 }

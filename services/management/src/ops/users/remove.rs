@@ -4,6 +4,7 @@ use chrono::Utc;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DatabaseTransaction, DbErr, IntoActiveModel};
 use vpnmanager_entities::user;
 use vpnmanager_nats::username::Username;
+use vpnmanager_runtime::traces;
 
 use crate::{
     app::App,
@@ -29,6 +30,7 @@ pub async fn remove_user(app: &App, actor: &Actor, username: &Username) -> Resul
         Ok::<_, LivingUserError>(remove_within(&tx, &app.config.server_id, actor, before).await?)
     })
     .await?;
+    app.user_traces.remember(view.user.key, traces::current());
     app.wake_publishers();
     Ok(view)
 }

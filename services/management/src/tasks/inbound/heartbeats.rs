@@ -108,6 +108,7 @@ pub(super) async fn run(app: App, mailbox: Mailbox, stop: CancellationToken) -> 
 async fn record(app: &App, mut received: Vec<Received>) {
     for one in &mut received {
         one.at = app.clock.of(one.at);
+        app.figures.fleet.heard(&one.heartbeat);
     }
     match contain(HANDLING, record_heartbeats(&app.db, app.config.health, &received)).await {
         Ok(Ok(())) => {}

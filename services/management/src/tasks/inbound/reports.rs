@@ -19,7 +19,12 @@ use vpnmanager_nats::{
     events::Event,
     ids::NodeId,
 };
-use vpnmanager_runtime::{contain::contain, error_chain::chain, log_limit::LogLimit};
+use vpnmanager_runtime::{
+    contain::contain,
+    error_chain::chain,
+    log_limit::LogLimit,
+    traces::{Kind, Span},
+};
 
 use super::{
     report_sources::Source,
@@ -28,6 +33,7 @@ use super::{
 };
 use crate::{
     app::App,
+    metrics::work::Batch,
     ops::{
         reports::{
             apply_acks::AckedTombstone,
@@ -171,8 +177,12 @@ impl Recorder<'_> {
                 AckOrEvent::Event(event) => events.push(event.body.clone()),
             }
         }
-        match contain("recording reports", apply_reports(app, &acks, &events)).await {
+        let spans = spans_of(&group);
+        let recorded = contain("recording reports", apply_reports(app, &acks, &events)).await;
+        drop(spans);
+        match recorded {
             Ok(Ok(applied)) => {
+                app.figures.work.batch(Batch::Reports, group.len());
                 contain("telling who waits", follow_up::tell(app, &applied)).await.ok();
                 join_all(group.into_iter().map(|received| settle(received.delivery.done()))).await;
                 self.forget(applied.tombstones);
@@ -204,6 +214,20 @@ impl Recorder<'_> {
             }
         }
     }
+}
+
+/// The recording of each ack that belongs to a trace.
+fn spans_of(group: &[Received]) -> Vec<Span> {
+    let acks = group.iter().filter_map(|received| match &received.report {
+        AckOrEvent::Ack(ack) => Some(ack),
+        AckOrEvent::Event(_) => None,
+    });
+    let traced = acks.filter(|ack| ack.traceparent.is_some()).map(|ack| {
+        let mut span = Span::follow("record ack", Kind::Consumer, ack.traceparent.as_deref());
+        span.note("vpn.node", ack.body.node.as_str());
+        span
+    });
+    traced.collect()
 }
 
 /// How many acks of users whom nobody holds each node may still send.

@@ -104,6 +104,7 @@ async fn record(app: &App, room: &mut SessionRoom, group: Vec<Waiting>) -> Vec<V
     match contain("recording sessions", record_sessions(&app.db, room, &reports)).await {
         Ok(Ok(recorded)) => {
             app.newly_connected.note(recorded.connected);
+            app.figures.work.begun(recorded.begun);
             let settled = group.into_iter().enumerate().map(|(place, waiting)| {
                 let comes_again = recorded.come_again.contains(&place);
                 async move {

@@ -4,6 +4,8 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use sea_orm::DatabaseConnection;
 use vpnmanager_management::backup::{FolderError, LoadError, ReadError, RestoreError};
+use vpnmanager_management::domain::audit_chain::{Begins, Signers, Trail};
+use vpnmanager_management::ops::audit_chain::read_database::read_database;
 use vpnmanager_migration::history;
 use vpnmanager_testbed::wait;
 
@@ -88,7 +90,9 @@ async fn all_rows_and_keys_are_there_again_and_counting_goes_on() {
             "{table} is not saved"
         );
     }
-    for table in tables.split(' ').filter(|table| *table != "audit_log") {
+    // These grow with the trail.
+    let compared = |table: &&str| !["audit_log", "audit_chains", "audit_checkpoints"].contains(table);
+    for table in tables.split(' ').filter(compared) {
         assert_eq!(rows(&new, table).await, rows(old, table).await, "{table}");
     }
     // One entry more: that it was restored. The old one is in the partition of its month.
@@ -97,6 +101,15 @@ async fn all_rows_and_keys_are_there_again_and_counting_goes_on() {
     assert_eq!(number(&new, "SELECT count(*) FROM audit_log_2020_03").await, 1);
     let told = "SELECT actor || ' ' || server_id FROM audit_log WHERE action = 'database_restored'";
     assert_eq!(text(&new, told).await, "command management-new");
+
+    let mut trail = Trail::default();
+    read_database(&new, &mut trail).await.expect("read");
+    let signers = Signers::of_pem(site.stack.app.pki.ca_pem()).expect("a certificate");
+    assert_eq!(
+        trail.verify(&signers, Begins::First, None).findings,
+        [],
+        "the chains go on"
+    );
 
     let disabled = "SELECT count(*) FROM pg_trigger WHERE tgenabled = 'D'";
     assert_eq!(number(&new, disabled).await, 0);

@@ -51,13 +51,15 @@ fn a_file_of_the_first_design_loads_as_it_is() {
 }
 
 #[test]
-fn the_file_of_the_package_lacks_the_key_alone_and_changes_no_default() {
+fn the_file_of_the_package_lacks_the_key_and_adds_metrics_on_loopback_alone() {
     let file = include_str!("../../../../../deploy/packages/management/management-config.json");
     assert!(usage(load(&[], &[], Some(file))).contains("api_key is missing"));
     let of_package = load(&[], &[KEY], Some(file)).expect("valid");
     let of_nothing = load(&[], &[KEY], None).expect("valid");
     let shown = |config: &Config| serde_json::to_value(config).expect("JSON");
-    assert_eq!(shown(&of_package), shown(&of_nothing));
+    let mut expected = shown(&of_nothing);
+    expected["metrics"]["listen"] = serde_json::json!(["127.0.0.1:9470"]);
+    assert_eq!(shown(&of_package), expected);
 }
 
 #[test]
@@ -129,6 +131,8 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("SHUTDOWN_TIMEOUT", "25h", "shutdown_timeout"),
         ("PKI_CLIENT_VALIDITY", "1001years", "pki.client_validity"),
         ("PKI_CLIENT_VALIDITY", "0s", "pki.client_validity"),
+        ("PKI_NODE_VALIDITY", "1001years", "pki.node_validity"),
+        ("PKI_NODE_VALIDITY", "59m", "pki.node_validity"),
         ("HEALTH_KEEP_HISTORY", "59m", "health.keep_history"),
         ("HEALTH_KEEP_HISTORY", "1000years 1s", "health.keep_history"),
         ("SESSION_HISTORY", "23h", "history.sessions"),

@@ -31,6 +31,8 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
          INSERT INTO users (id, key, username, server_id, created_by) VALUES (1, gen_random_uuid(), 'alice', 'node-1', 'key:admin');
          INSERT INTO profile_links (hash, user_id, created_by, expires_at, uses_left)
              SELECT convert_to(i::text, 'UTF8'), 1, 'key:admin', now() - i * interval '1 day', i % 2 FROM generate_series(1, 100) i;
+         INSERT INTO idempotency_keys (caller, key_hash, fingerprint, claim, claimed_by, lease_until, created_at)
+             SELECT 'ci', convert_to(i::text, 'UTF8'), '', 1, 'm', now(), now() - i * interval '1 hour' FROM generate_series(1, 50) i;
          INSERT INTO sessions (server_id, since, cid, common_name, real_address, bytes_in, bytes_out, seen_at, recorded_at, ended_at, gone_at, end_kind)
              SELECT 'node-1', now() - i * interval '1 day', 1, 'alice.x', 'a', 0, 0, now(), now() - i / 2 * interval '1 day', now(), now(), 'seen'
              FROM generate_series(1, 400) i;
@@ -63,6 +65,7 @@ async fn old_rows_go_in_batches_and_young_ones_stay() {
     assert_eq!(left("recorded_events").await, 29);
     assert_eq!(left("intents").await, 6, "a week");
     assert_eq!(left("profile_links").await, 29, "a month after their end");
+    assert_eq!(left("idempotency_keys").await, 23, "a day");
     let rollouts = "SELECT string_agg(pool || ' ' || n, ' ' ORDER BY pool)
                     FROM (SELECT pool, count(*) n FROM rollouts GROUP BY pool) r";
     let rollouts = text(&db, rollouts).await;
@@ -113,6 +116,11 @@ async fn replicas_that_delete_at_once_take_different_rows_and_know_that_there_ar
             "profile_links",
             "hash, user_id, created_by, expires_at, uses_left",
             "convert_to(old::text, 'UTF8'), 1, 'x', old, 1",
+        ),
+        (
+            "idempotency_keys",
+            "caller, key_hash, fingerprint, claim, claimed_by, lease_until, created_at",
+            "'ci', convert_to(old::text, 'UTF8'), '', 1, 'm', old, old",
         ),
         (
             "sessions",

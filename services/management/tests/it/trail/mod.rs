@@ -1,6 +1,7 @@
 //! The audit trail as tables: months, what nobody may change, room for nodes, archives.
 
 mod archive;
+mod chain;
 mod housekeeping;
 mod migration;
 mod months;

@@ -7,6 +7,7 @@ pub(crate) mod profile;
 pub(crate) mod site;
 
 mod adopt;
+mod ca_rollover;
 mod create;
 mod cut;
 mod devices;

@@ -20,7 +20,7 @@ use poem_openapi::param::Query;
 use poem_openapi::payload::Json;
 use vpnmanager_openapi::problem::ApiError;
 
-use crate::api::access::Admin;
+use crate::api::access::ScopedOperator;
 use crate::api::scalars::{GroupText, ServerIdText, UsernamePrefix};
 use crate::api::tags::Tag;
 use crate::app::App;
@@ -59,8 +59,13 @@ impl BulkApi {
     ///
     /// There is no `wait`: so many users are not synced within the 60 seconds of a wait. Ask `GET /api/users?synced=false`.
     #[oai(path = "/users--batch", method = "post", operation_id = "batch_users")]
-    async fn batch(&self, admin: Admin, app: Data<&App>, body: Json<UserBatch>) -> Result<Json<BatchAnswer>, ApiError> {
-        Ok(Json(batch::run_batch(app.0, &self.turns, &admin, body.0).await))
+    async fn batch(
+        &self,
+        operator: ScopedOperator,
+        app: Data<&App>,
+        body: Json<UserBatch>,
+    ) -> Result<Json<BatchAnswer>, ApiError> {
+        Ok(Json(batch::run_batch(app.0, &self.turns, &operator, body.0).await))
     }
 
     /// Import users from CSV
@@ -78,9 +83,16 @@ impl BulkApi {
     /// Each line is done as an item of `POST /api/users:batch`, and may be sent again like it; a line that removes a user is the only one
     /// about that user. The answer has the lines that failed, each with its number; the header is on line 1.
     #[oai(path = "/users.csv", method = "post", operation_id = "import_users")]
-    async fn import(&self, admin: Admin, app: Data<&App>, body: CsvBody) -> Result<Json<ImportAnswer>, ApiError> {
+    async fn import(
+        &self,
+        operator: ScopedOperator,
+        app: Data<&App>,
+        body: CsvBody,
+    ) -> Result<Json<ImportAnswer>, ApiError> {
         let CsvBody::Csv(text) = body;
-        import::run_import(app.0, &self.turns, &admin, &text.0).await.map(Json)
+        import::run_import(app.0, &self.turns, &operator, &text.0)
+            .await
+            .map(Json)
     }
 
     /// Export users as CSV
@@ -93,7 +105,7 @@ impl BulkApi {
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn export(
         &self,
-        _admin: Admin,
+        operator: ScopedOperator,
         app: Data<&App>,
         /// Only users whose home is this server.
         server_id: Query<Option<ServerIdText>>,
@@ -116,6 +128,7 @@ impl BulkApi {
             over_quota: over_quota.0,
             synced: synced.0,
             username_prefix: username.0.map(UsernamePrefix::into_string),
+            scope: operator.scope.clone(),
         };
         export::export_users(app.0, filter).await
     }

@@ -5,17 +5,25 @@ use serde_json::Value;
 use vpnmanager_nats::bounded::{ENTRIES, TEXT, shortened};
 
 /// The text, shortened.
-pub(super) fn text(text: String) -> String {
+pub(crate) fn text(text: String) -> String {
     shortened(&text, TEXT)
 }
 
-/// A state of the audit trail with each text in it shortened.
-pub(super) fn state(state: Value) -> Value {
+/// A state of the audit trail as it is shown: with each text in it shortened, and the lists too where this actor is a node.
+pub(crate) fn state_by(actor: &str) -> fn(Value) -> Value {
+    if actor.starts_with("node:") {
+        reported_state
+    } else {
+        state
+    }
+}
+
+fn state(state: Value) -> Value {
     cut(state, usize::MAX)
 }
 
 /// The same for a state that a node reported: its lists end after [`ENTRIES`] entries, with the number of the others.
-pub(super) fn reported_state(state: Value) -> Value {
+fn reported_state(state: Value) -> Value {
     cut(state, ENTRIES)
 }
 

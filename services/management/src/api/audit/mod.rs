@@ -1,8 +1,12 @@
 //! `/api/audit`: who changed what.
 
+mod export;
+mod verify;
+
 use chrono::DateTime;
 use poem::web::Data;
 use poem_openapi::param::Query;
+use poem_openapi::payload::Json;
 use poem_openapi::types::Example;
 use poem_openapi::{Object, OpenApi};
 use serde_json::{Value, json};
@@ -12,13 +16,15 @@ use vpnmanager_openapi::page::{IdCursor, PageAnswer, PageLimit};
 use vpnmanager_openapi::problem::ApiError;
 use vpnmanager_openapi::time::Timestamp;
 
-use super::access::Admin;
+use super::access::WholeViewer;
 use super::failure;
 use super::scalars::{ActionText, ServerIdText, UsernameText};
-use super::shown;
 use super::tags::Tag;
 use crate::app::App;
+use crate::domain::shown;
 use crate::ops::read_audit::{self, AuditFilter};
+use export::{ExportedCsv, ExportedLines};
+use verify::{Verification, VerificationRequest};
 
 /// One change or event.
 #[derive(Debug, Clone, Object)]
@@ -53,16 +59,16 @@ struct AuditEntry {
 
 pub(super) struct AuditApi;
 
-#[OpenApi(prefix_path = "/api/audit", tag = "Tag::Audit")]
+#[OpenApi(prefix_path = "/api", tag = "Tag::Audit")]
 impl AuditApi {
     /// List the audit trail
     ///
     /// Newest entries first. Only entries that match all given filters are listed.
-    #[oai(path = "/", method = "get", operation_id = "list_audit")]
+    #[oai(path = "/audit", method = "get", operation_id = "list_audit")]
     #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
     async fn list(
         &self,
-        _admin: Admin,
+        _viewer: WholeViewer,
         app: Data<&App>,
         uri: RequestUri,
         /// Items on a page, 1 to 1000.
@@ -82,26 +88,98 @@ impl AuditApi {
     ) -> Result<PageAnswer<AuditEntry>, ApiError> {
         let limit = limit.0.unwrap_or_default();
         let before = cursor.0.map(|cursor| cursor.position());
-        let filter = AuditFilter {
-            username: username.0.map(|name| name.0.to_string()),
-            server_id: server_id.0.map(|id| id.0.to_string()),
-            action: action.0.map(|action| action.0),
-            since: since.0.map(Timestamp::to_utc),
-            until: until.0.map(Timestamp::to_utc),
-        };
+        let filter = filter_of(username.0, server_id.0, action.0, since.0, until.0);
         let rows = read_audit::read_audit(app.0, &filter, before, limit.fetch()).await;
         let rows = rows.map_err(|error| failure::database(&app, error))?;
         Ok(PageAnswer::new(rows, limit, &uri, |row| row.id, AuditEntry::of))
+    }
+
+    /// Export the audit trail as JSON lines
+    ///
+    /// All entries that match the filters, the oldest first, without pages: one on each line, with all columns as the database has them, the hashes
+    /// among them. Without a filter the signed checkpoints follow, and `vpnmanager-management audit-verify --file` finds out whether anybody changed
+    /// the file, or the trail before. What is recorded while the file is written is not in it. An answer that ends without its last chunk is not
+    /// whole.
+    #[oai(path = "/audit.jsonl", method = "get", operation_id = "export_audit")]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
+    async fn export(
+        &self,
+        _viewer: WholeViewer,
+        app: Data<&App>,
+        /// Only entries about this user.
+        username: Query<Option<UsernameText>>,
+        /// Only entries about this server, or recorded by this management replica.
+        server_id: Query<Option<ServerIdText>>,
+        /// Only entries with this action.
+        action: Query<Option<ActionText>>,
+        /// Only entries recorded at or after this time.
+        since: Query<Option<Timestamp>>,
+        /// Only entries recorded before this time.
+        until: Query<Option<Timestamp>>,
+    ) -> Result<ExportedLines, ApiError> {
+        let filter = filter_of(username.0, server_id.0, action.0, since.0, until.0);
+        export::export_lines(app.0, filter).await
+    }
+
+    /// Export the audit trail as CSV
+    ///
+    /// The same entries for a spreadsheet: with a header, by RFC 4180. The states before and after are JSON. A cell that a spreadsheet would take for
+    /// a formula begins with an apostrophe.
+    #[oai(path = "/audit.csv", method = "get", operation_id = "export_audit_csv")]
+    #[expect(clippy::too_many_arguments, reason = "one for each query parameter")]
+    async fn export_csv(
+        &self,
+        _viewer: WholeViewer,
+        app: Data<&App>,
+        /// Only entries about this user.
+        username: Query<Option<UsernameText>>,
+        /// Only entries about this server, or recorded by this management replica.
+        server_id: Query<Option<ServerIdText>>,
+        /// Only entries with this action.
+        action: Query<Option<ActionText>>,
+        /// Only entries recorded at or after this time.
+        since: Query<Option<Timestamp>>,
+        /// Only entries recorded before this time.
+        until: Query<Option<Timestamp>>,
+    ) -> Result<ExportedCsv, ApiError> {
+        let filter = filter_of(username.0, server_id.0, action.0, since.0, until.0);
+        export::export_csv(app.0, filter).await
+    }
+
+    /// Verify the newest entries of the audit trail
+    ///
+    /// Follows the hashes from entry to entry, and compares them with the checkpoints that management signed in the last day. Verify the whole
+    /// trail, with its archives, with `vpnmanager-management audit-verify`, and do so elsewhere where you do not trust this management.
+    #[oai(path = "/audit/verify", method = "post", operation_id = "verify_audit")]
+    async fn verify(
+        &self,
+        _viewer: WholeViewer,
+        app: Data<&App>,
+        body: Json<VerificationRequest>,
+    ) -> Result<Json<Verification>, ApiError> {
+        verify::verify(app.0, &body.0).await.map(Json)
+    }
+}
+
+fn filter_of(
+    username: Option<UsernameText>,
+    server_id: Option<ServerIdText>,
+    action: Option<ActionText>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+) -> AuditFilter {
+    AuditFilter {
+        username: username.map(|name| name.0.to_string()),
+        server_id: server_id.map(|id| id.0.to_string()),
+        action: action.map(|action| action.0),
+        since: since.map(Timestamp::to_utc),
+        until: until.map(Timestamp::to_utc),
     }
 }
 
 impl AuditEntry {
     fn of(row: audit_log::Model) -> Self {
-        let state = if row.actor.starts_with("node:") {
-            shown::reported_state
-        } else {
-            shown::state
-        };
+        let state = shown::state_by(&row.actor);
         Self {
             id: row.id,
             timestamp: row.timestamp.into(),

@@ -1,0 +1,68 @@
+//! `users delete`.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::named::SeveralNamed;
+use super::shape::USER;
+use crate::arguments::Wait;
+use crate::desk::{Desk, is_synced};
+use crate::failure::Failure;
+use crate::given::given;
+use crate::output::tidy;
+use crate::question::Sure;
+use crate::values::wait_text;
+
+/// Whom to remove.
+#[derive(Debug, Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    named: SeveralNamed,
+    #[command(flatten)]
+    sure: Sure,
+    #[command(flatten)]
+    wait: Wait,
+}
+
+impl Delete {
+    pub(super) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
+        for user in &self.named.users {
+            if self.sure.agrees(deed(desk, user)).await? {
+                self.remove(desk, user).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, desk: &Desk, user: &str) -> Result<(), Failure> {
+        let request = given!(
+            desk.api.delete_user().username(user),
+            wait = self.wait.wait.map(wait_text)
+        );
+        let working = self.wait.wait.map(|_| desk.working("Waiting for the nodes"));
+        let answer = desk.api.answer(request.send()).await?;
+        drop(working);
+        if desk.output.is_for_people() {
+            desk.note(&format!("Removed {user}"));
+        } else {
+            desk.print(&desk.output.brief(&USER, &answer)?)?;
+        }
+        if self.wait.wait.is_some() && !is_synced(&answer) {
+            return Err(Failure::failed(format!("{user} is removed, and not on all nodes yet")));
+        }
+        Ok(())
+    }
+}
+
+/// `remove alice and revoke her profiles for ever`, with where she is.
+async fn deed(desk: &Desk, user: &str) -> Result<String, Failure> {
+    let found = desk.api.answer(desk.api.get_user().username(user).send()).await?;
+    let nodes = found.get("nodes").and_then(Value::as_array).into_iter().flatten();
+    let nodes: Vec<String> = nodes
+        .filter_map(|node| Some(tidy(node.get("server_id")?.as_str()?)))
+        .collect();
+    Ok(format!(
+        "remove {user}, who is on {}, and revoke the profiles of all devices for ever",
+        nodes.join(", ")
+    ))
+}

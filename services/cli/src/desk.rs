@@ -1,0 +1,194 @@
+//! What a command works with: management, and somebody who reads the answers.
+
+use std::io::{self, ErrorKind, Write as _};
+use std::time::{Duration, Instant};
+
+use console::Term;
+use indicatif::ProgressBar;
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::arguments::{Wait, Watch};
+use crate::failure::Failure;
+use crate::output::{Output, Shape, tidy};
+use crate::pages::Listed;
+
+/// How often something is looked at that is waited for.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Management, and where answers go.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    pub(crate) api: Api,
+    pub(crate) output: Output,
+}
+
+/// A sign that something goes on, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Working(Option<ProgressBar>);
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Desk {
+    /// Prints an answer. Who reads no further, such as `head`, has enough.
+    pub(crate) fn print(&self, text: &str) -> Result<(), Failure> {
+        self.print_on(text.as_bytes())?;
+        Ok(())
+    }
+
+    /// Prints a part of an answer. `false`: nobody reads any more.
+    pub(crate) fn print_on(&self, part: &[u8]) -> Result<bool, Failure> {
+        let mut out = io::stdout().lock();
+        match out.write_all(part).and_then(|()| out.flush()) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Says something beside the answer.
+    pub(crate) fn note(&self, text: &str) {
+        if !self.output.is_quiet() {
+            let _closed = writeln!(io::stderr(), "{text}");
+        }
+    }
+
+    /// Shows that something takes its time, to people at a terminal.
+    pub(crate) fn working(&self, what: &str) -> Working {
+        if self.output.is_quiet() || !Term::stderr().is_term() {
+            return Working(None);
+        }
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Working(Some(bar))
+    }
+
+    /// A list as text. What management could not ask is said.
+    pub(crate) fn listed(&self, shape: &Shape, listed: &Listed) -> Result<String, Failure> {
+        for server in &listed.missing {
+            let word = |member| server.get(member).and_then(Value::as_str).map(tidy).unwrap_or_default();
+            self.note(&format!("{} is missing: {}", word("server_id"), word("reason")));
+        }
+        self.output.list(shape, &listed.items)
+    }
+
+    /// Prints what `look` sees, once, or again and again until nobody reads any more.
+    pub(crate) async fn look(
+        &self,
+        watch: &Watch,
+        look: impl AsyncFn() -> Result<String, Failure>,
+    ) -> Result<(), Failure> {
+        loop {
+            let text = look().await?;
+            if watch.watch.is_some() && self.output.is_for_people() && self.output.is_terminal() {
+                Term::stdout().clear_screen()?;
+            }
+            if !self.print_on(text.as_bytes())? {
+                return Ok(());
+            }
+            let Some(every) = watch.watch else {
+                return Ok(());
+            };
+            tokio::time::sleep(every).await;
+        }
+    }
+
+    /// Prints a user, or a part of one, whose change was recorded; before that it waits for the nodes if it was asked to.
+    pub(crate) async fn settle(
+        &self,
+        shape: &Shape,
+        wait: &Wait,
+        username: &str,
+        answer: Value,
+    ) -> Result<(), Failure> {
+        let mut user = answer;
+        let Some(patience) = wait.wait else {
+            return self.print(&self.output.brief(shape, &user)?);
+        };
+        let deadline = Instant::now() + patience;
+        let working = self.working("Waiting for the nodes");
+        while !is_synced(&user) && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_EVERY).await;
+            user = self.api.answer(self.api.get_user().username(username).send()).await?;
+        }
+        drop(working);
+        let settled = is_synced(&user);
+        self.print(&self.output.brief(shape, &user)?)?;
+        if settled {
+            return Ok(());
+        }
+        Err(Failure::failed(format!(
+            "it is recorded, and not everywhere yet: {}",
+            behind(&user)
+        )))
+    }
+
+    /// Looks at something until it is as it should be.
+    ///
+    /// # Errors
+    /// Also when that takes longer than `patience`.
+    pub(crate) async fn until(
+        &self,
+        what: &str,
+        patience: Duration,
+        look: impl AsyncFn() -> Result<Value, Failure>,
+        is_done: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Failure> {
+        let deadline = Instant::now() + patience;
+        let _working = self.working(&format!("Waiting until {what}"));
+        loop {
+            let seen = look().await?;
+            if is_done(&seen) {
+                return Ok(seen);
+            }
+            if Instant::now() >= deadline {
+                let patience = humantime::format_duration(patience);
+                return Err(Failure::failed(format!("after {patience} it is not so that {what}")));
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+pub(crate) fn is_synced(user: &Value) -> bool {
+    user.get("synced").and_then(Value::as_bool).unwrap_or_default()
+}
+
+/// The nodes that have not applied what they should.
+fn behind(user: &Value) -> String {
+    let nodes = user.get("nodes").and_then(Value::as_array).into_iter().flatten();
+    let pending = nodes.filter(|node| node.get("applied_revision") != node.get("wanted_revision"));
+    let names: Vec<String> = pending
+        .filter_map(|node| Some(tidy(node.get("server_id")?.as_str()?)))
+        .collect();
+    match names.is_empty() {
+        true => "a profile is not made yet".to_owned(),
+        false => format!("{} did not apply it yet", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn nodes_that_are_behind_are_named() {
+        let node =
+            |id: &str, applied: u64| json!({ "server_id": id, "applied_revision": applied, "wanted_revision": 2 });
+        let user = json!({ "synced": false, "nodes": [node("node-1", 2), node("node-2", 1)] });
+        assert!(!is_synced(&user));
+        assert_eq!(behind(&user), "node-2 did not apply it yet");
+        assert_eq!(
+            behind(&json!({ "nodes": [node("node-1", 2)] })),
+            "a profile is not made yet"
+        );
+    }
+}

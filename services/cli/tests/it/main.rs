@@ -1,0 +1,12 @@
+//! The program, against a real management and against strangers.
+
+// Whole stacks are started and stopped inside futures inside futures.
+#![recursion_limit = "256"]
+
+mod fleet;
+mod keys;
+mod live;
+mod program;
+mod speed;
+mod strangers;
+mod users;
