@@ -80,8 +80,8 @@ run-endnode: all ## Run a node's agent with endnode-config.json and the environm
 demo: prerequisites all ## Show the main job with real tunnels, from creating a user to cutting her off
 	@exec $(TESTBED) demo
 
-up: prerequisites all ## Start a stack and leave it running: [NODES=2] [NAME=other]
-	@$(TESTBED) up $(STACK) --nodes $(NODES)
+up: prerequisites all ## Start a stack and leave it running: [NODES=2] [TLS=1] [NAME=other]
+	@$(TESTBED) up $(STACK) --nodes $(NODES) $(if $(TLS),--tls)
 
 down: all ## Stop that stack and remove what it left: [NAME=other]
 	@$(TESTBED) down $(STACK)

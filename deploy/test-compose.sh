@@ -95,7 +95,7 @@ number_of() {
 test_node() (
     JOIN_TOKEN_FILE=$home/profiles/join-token
     (umask 077; api POST /api/join-tokens '{"server_id": "alone", "ttl": "10m"}' | of_json "d['token']" >"$JOIN_TOKEN_FILE")
-    export JOIN_TOKEN_FILE SERVER_ID=alone MANAGEMENT_URL=http://management:8080 PUBLIC_HOST=192.0.2.1 VPN_BIND=127.0.0.1
+    export JOIN_TOKEN_FILE SERVER_ID=alone MANAGEMENT_URL=http://management:8080 ALLOW_PLAIN_HTTP=true PUBLIC_HOST=192.0.2.1 VPN_BIND=127.0.0.1
     export NODE_UDP_PORT=21193 NODE_TCP_PORT=28441
     quietly compose --file deploy/compose/node.yml up --detach --no-build --no-deps node
     wait_until 60 "the node" is_listed alone 192.0.2.1

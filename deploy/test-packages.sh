@@ -154,6 +154,7 @@ set_up_management() {
         runuser -u postgres -- psql -q -c "CREATE USER vpnmanager PASSWORD '"'"'$(cat /etc/vpnmanager/db-password)'"'"'" -c "CREATE DATABASE vpnmanager OWNER vpnmanager"
         runuser -u vpnmanager -- vpnmanager-management bus-init --host management.example.org --max-store 1
         systemctl enable --quiet --now vpnmanager-nats
+        echo LISTEN=127.0.0.1:8080 >/etc/vpnmanager/management.env
         systemctl enable --quiet --now vpnmanager-management'
     is_active vpnmanager-management || fail "management does not run"
     inside curl -fsS http://127.0.0.1:8080/health >/dev/null || fail "management is started and does not serve"
@@ -191,6 +192,8 @@ install_node() {
     is_active vpnmanager-endnode || fail "the agent does not run"
     inside grep -qx LOG_LEVEL=info /etc/vpnmanager/endnode.env || fail "a setting was lost"
     until_true 30 "OpenVPN runs" openvpn_runs
+    inside curl -fsS --unix-socket /run/vpnmanager/endnode.api.sock http://localhost/api/users >/dev/null || fail "root needs a key at the socket"
+    [ "$(inside stat -c '%a %U' /run/vpnmanager/endnode.api.sock)" = '600 root' ] || fail "mode of the socket"
 }
 
 # Where management is stands in its settings.

@@ -24,7 +24,7 @@ pub struct Model {
     pub ip_address: Option<IpNetwork>,
     /// The management server that recorded it, or the node that it came from.
     pub server_id: String,
-    /// Who did it: `key:<name>`, `link:<id>`, `node:<id>`, `system`, `command` or `unknown`.
+    /// Who did it: `key:<name>`, `link:<id>`, `node:<id>`, `local:<id>`, `system`, `command` or `unknown`.
     pub actor: String,
     /// The id of the HTTP request that caused it.
     pub request_id: Option<String>,

@@ -1,6 +1,8 @@
 //! Intents, `vpn.intent.<node>`: what an operator asked a node's local API, carried to management. Answered once PostgreSQL holds it;
 //! repeating one returns the same answer.
 
+use std::ops::Not;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,9 @@ pub struct Intent {
     /// The address that asked the local API.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<std::net::IpAddr>,
+    /// Whether it was asked at the socket of the node, by root of its machine, and so without a key and from no address.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub local: bool,
     /// What is wanted.
     #[serde(flatten)]
     pub action: IntentAction,

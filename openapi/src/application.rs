@@ -1,14 +1,15 @@
 //! A whole application: a service with its description and the conventions.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use bytes::Bytes;
-use poem::http::header;
+use poem::http::{HeaderValue, header};
 use poem::middleware::Middleware as _;
-use poem::{Endpoint, Response, Route, endpoint::make_sync};
+use poem::{Endpoint, Request, Response, Route, endpoint::make_sync};
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
 
 use crate::middleware::{Conventions, browsers, verbs::Verbs};
+use crate::server::ForwardedPrefix;
 use crate::spec::Spec;
 
 /// The whole application: the service at `/`, its description at `/openapi.json` and `/openapi.yaml`, Swagger UI (without any
@@ -41,10 +42,23 @@ where
 }
 
 fn documents<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec) -> Route {
+    let shown = spec.clone();
     Route::new()
-        .at("/openapi.json", poem::get(text("application/json", spec.json())))
-        .at("/openapi.yaml", poem::get(text("application/yaml", spec.yaml())))
-        .at("/docs", poem::get(page(docs(service, spec))))
+        .at(
+            "/openapi.json",
+            poem::get(text("application/json", spec.clone(), Spec::json)),
+        )
+        .at(
+            "/openapi.yaml",
+            poem::get(text("application/yaml", spec.clone(), Spec::yaml)),
+        )
+        .at(
+            "/docs",
+            poem::get(page(docs(service, spec), move |prefix| Replacement {
+                from: shown.json(),
+                to: shown.below(prefix).json(),
+            })),
+        )
 }
 
 /// Swagger UI for the description. It keeps the key in the browser until its user logs out, so that a reload does not lose it.
@@ -53,26 +67,76 @@ fn docs<T: OpenApi, W: Webhook>(service: &OpenApiService<T, W>, spec: &Spec) -> 
     page.replace("deepLinking: true,", "deepLinking: true, persistAuthorization: true,")
 }
 
+/// What another path before those of the operations changes in a page.
+struct Replacement {
+    from: String,
+    to: String,
+}
+
+/// A page and its policy.
+#[derive(Clone)]
+struct Page {
+    body: Bytes,
+    policy: HeaderValue,
+}
+
+impl Page {
+    fn of(html: String) -> Self {
+        Self {
+            policy: browsers::policy_of_page(&html),
+            body: html.into(),
+        }
+    }
+}
+
 /// A page that may run what it holds and talk to where it came from, and nothing else.
-fn page(html: String) -> impl Endpoint<Output = Response> + 'static {
-    let body = Bytes::from(html);
-    let page = body.clone();
+fn page(
+    html: String,
+    below: impl Fn(&str) -> Replacement + Send + Sync + 'static,
+) -> impl Endpoint<Output = Response> + 'static {
+    let html = Arc::new(html);
+    let plain = html.clone();
     // Most processes never show it, and the page has 1.5 MB to hash.
-    let policy = LazyLock::new(move || browsers::policy_of_page(&String::from_utf8_lossy(&page)));
-    make_sync(move |_| {
+    let unprefixed = LazyLock::new(move || Page::of(plain.to_string()));
+    // A fleet has one proxy, with one prefix.
+    let latest: Mutex<Option<(ForwardedPrefix, Page)>> = Mutex::default();
+    make_sync(move |request: Request| {
+        let shown = match request.data::<ForwardedPrefix>() {
+            None => unprefixed.clone(),
+            Some(prefix) => {
+                let mut latest = latest.lock().unwrap_or_else(PoisonError::into_inner);
+                match &*latest {
+                    Some((known, page)) if known == prefix => page.clone(),
+                    Some(_) | None => {
+                        let Replacement { from, to } = below(prefix.as_str());
+                        let page = Page::of(html.replace(&from, &to));
+                        *latest = Some((prefix.clone(), page.clone()));
+                        page
+                    }
+                }
+            }
+        };
         Response::builder()
             .header(header::CONTENT_TYPE, "text/html; charset=utf-8")
-            .header(header::CONTENT_SECURITY_POLICY, policy.clone())
-            .body(body.clone())
+            .header(header::CONTENT_SECURITY_POLICY, shown.policy)
+            .body(shown.body)
     })
 }
 
-fn text(content_type: &'static str, body: String) -> impl Endpoint<Output = Response> + 'static {
-    // Shared, so that 1.5 MB of Swagger UI are not copied for each request.
-    let body = Bytes::from(body);
-    make_sync(move |_| {
+fn text(
+    content_type: &'static str,
+    spec: Spec,
+    write: fn(&Spec) -> String,
+) -> impl Endpoint<Output = Response> + 'static {
+    // Shared, so that it is not copied for each request.
+    let unprefixed = Bytes::from(write(&spec));
+    make_sync(move |request: Request| {
+        let body = match request.data::<ForwardedPrefix>() {
+            None => unprefixed.clone(),
+            Some(prefix) => write(&spec.below(prefix.as_str())).into(),
+        };
         Response::builder()
             .header(header::CONTENT_TYPE, content_type)
-            .body(body.clone())
+            .body(body)
     })
 }

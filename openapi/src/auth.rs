@@ -13,7 +13,7 @@ use poem_openapi::registry::Registry;
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, SecurityScheme};
 
 use crate::problem::ApiError;
-use crate::server::Source;
+use crate::server::{LocalCaller, Source};
 
 /// What the name of a security scheme begins with that is none, but says which role an operation needs: `role:viewer`. A caller type of a service
 /// has one among its schemes. [`Spec`](crate::spec::Spec) takes it out, and states the role in `x-required-role` and in words.
@@ -30,6 +30,11 @@ pub trait Authenticator<Identity>: Send + Sync {
     /// The future gives [`ApiError::Unauthorized`] for an unknown key, and [`ApiError::Unavailable`] if the key cannot be looked up.
     /// `from` is who presents it, where that is known: whoever presents many wrong keys may be slowed down.
     fn identify<'a>(&'a self, key: &'a str, from: Option<Source>) -> Identified<'a, Identity>;
+
+    /// Who asks without a key at the local socket of the service ([`LocalSocket`](crate::server::LocalSocket)). `None`: a key is needed there too.
+    fn local(&self) -> Option<Identity> {
+        None
+    }
 }
 
 /// An identity that has a name which no other one has: requests are counted, and answers kept, by it.
@@ -120,7 +125,7 @@ impl<'a, Identity: Clone + Send + Sync + 'static> ApiExtractor<'a> for Caller<Id
     ) -> poem::Result<Self> {
         match presented_key(request.headers()) {
             Some(key) => Ok(Self(identify(request, key).await?)),
-            None => Err(no_key().into()),
+            None => Ok(Self(local(request).ok_or_else(no_key)?)),
         }
     }
 }
@@ -149,7 +154,7 @@ impl<'a, Identity: Clone + Send + Sync + 'static> ApiExtractor<'a> for OptionalC
     ) -> poem::Result<Self> {
         match presented_key(request.headers()) {
             Some(key) => Ok(Self(Some(identify(request, key).await?))),
-            None => Ok(Self(None)),
+            None => Ok(Self(local(request))),
         }
     }
 }
@@ -173,6 +178,17 @@ pub(crate) fn name_of<Identity: Named + Send + Sync + 'static>(request: &Request
 /// The refusal of a request without a key.
 pub(crate) fn no_key() -> ApiError {
     ApiError::unauthorized("a key is needed, as X-API-Key or as a bearer token")
+}
+
+/// Who asks without a key, where the system says that he may.
+fn local<Identity: Clone + Send + Sync + 'static>(request: &Request) -> Option<Identity> {
+    request.data::<LocalCaller>()?;
+    request.data::<Arc<dyn Authenticator<Identity>>>()?.local()
+}
+
+/// Whether a request came over the local socket.
+pub(crate) fn is_local(request: &Request) -> bool {
+    request.data::<LocalCaller>().is_some()
 }
 
 async fn identify<Identity: Clone + Send + Sync + 'static>(request: &Request, key: &str) -> Result<Identity, ApiError> {

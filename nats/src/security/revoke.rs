@@ -160,6 +160,11 @@ pub enum Change {
     Published,
 }
 
+/// Whether the server has this account. `system` is a user of the system account.
+pub async fn knows_account(system: &Client, account: &AccountKey) -> bool {
+    account_of(system, account.as_str()).await.is_some()
+}
+
 /// What the server says that it has of an account. A server that does not answer has nothing.
 async fn account_of(system: &Client, account: &str) -> Option<Claims<AccountClaims>> {
     let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");

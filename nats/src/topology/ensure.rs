@@ -2,7 +2,7 @@
 
 use async_nats::jetstream::{
     self,
-    consumer::{PullConsumer, pull},
+    consumer::{self, PullConsumer, pull},
     context::{CreateStreamErrorKind, GetStreamErrorKind},
     stream::{self, Stream},
 };
@@ -28,19 +28,7 @@ pub(super) async fn ensure_stream(
         Err(error) => return Err(TopologyError::request(format!("reading the stream {name}"))(error)),
     };
     let config = found.cached_info().config.clone();
-    let differs = Differences { name: &name };
-    differs.check("subjects", &wanted.subjects, &config.subjects)?;
-    differs.check("retention", &wanted.retention, &config.retention)?;
-    differs.check("storage", &wanted.storage, &config.storage)?;
-    differs.check(
-        "max_msgs_per_subject",
-        &wanted.max_messages_per_subject,
-        &config.max_messages_per_subject,
-    )?;
-    differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
-    differs.check("max_age", &wanted.max_age, &config.max_age)?;
-    differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
-    differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)?;
+    compare_stream(&wanted, &config)?;
     // Streams of before made room for new reports, took reports of any size, and remembered their ids for longer. How many copies there are
     // is for the operator to say.
     let changed = stream::Config {
@@ -56,6 +44,23 @@ pub(super) async fn ensure_stream(
     let updated = context.update_stream(&changed).await.map(drop);
     updated.map_err(TopologyError::request(format!("changing the stream {name}")))?;
     Ok(found)
+}
+
+/// Whether a stream has what cannot be changed under it.
+pub(super) fn compare_stream(wanted: &stream::Config, config: &stream::Config) -> Result<(), TopologyError> {
+    let differs = Differences { name: &wanted.name };
+    differs.check("subjects", &wanted.subjects, &config.subjects)?;
+    differs.check("retention", &wanted.retention, &config.retention)?;
+    differs.check("storage", &wanted.storage, &config.storage)?;
+    differs.check(
+        "max_msgs_per_subject",
+        &wanted.max_messages_per_subject,
+        &config.max_messages_per_subject,
+    )?;
+    differs.check("max_consumers", &wanted.max_consumers, &config.max_consumers)?;
+    differs.check("max_age", &wanted.max_age, &config.max_age)?;
+    differs.check("allow_direct", &wanted.allow_direct, &config.allow_direct)?;
+    differs.check("allow_msg_ttl", &wanted.allow_message_ttl, &config.allow_message_ttl)
 }
 
 pub(super) fn stream_is_absent(error: &jetstream::context::GetStreamError) -> bool {
@@ -78,14 +83,7 @@ pub(super) async fn ensure_consumer(
         .await
         .map_err(TopologyError::request(format!("creating the consumer {name}")))?;
     let config = consumer.cached_info().config.clone();
-    let differs = Differences { name };
-    differs.check("filter_subject", &wanted.filter_subject, &config.filter_subject)?;
-    differs.check("deliver_subject", &None, &config.deliver_subject)?;
-    differs.check("ack_policy", &wanted.ack_policy, &config.ack_policy)?;
-    differs.check("ack_wait", &wanted.ack_wait, &config.ack_wait)?;
-    differs.check("max_ack_pending", &wanted.max_ack_pending, &config.max_ack_pending)?;
-    differs.check("deliver_policy", &wanted.deliver_policy, &config.deliver_policy)?;
-    differs.check("memory_storage", &wanted.memory_storage, &config.memory_storage)?;
+    compare_consumer(name, &wanted, &config)?;
     // Consumers of before have none, and the server does not change them. A new one delivers everything again, which changes nothing.
     let is_bounded = wanted.max_waiting > 0;
     if is_bounded && (config.max_waiting, config.max_expires) != (wanted.max_waiting, wanted.max_expires) {
@@ -99,6 +97,22 @@ pub(super) async fn ensure_consumer(
         return made.map_err(TopologyError::request(format!("creating the consumer {name}")));
     }
     Ok(consumer)
+}
+
+/// The same of a consumer.
+pub(super) fn compare_consumer(
+    name: &str,
+    wanted: &pull::Config,
+    config: &consumer::Config,
+) -> Result<(), TopologyError> {
+    let differs = Differences { name };
+    differs.check("filter_subject", &wanted.filter_subject, &config.filter_subject)?;
+    differs.check("deliver_subject", &None, &config.deliver_subject)?;
+    differs.check("ack_policy", &wanted.ack_policy, &config.ack_policy)?;
+    differs.check("ack_wait", &wanted.ack_wait, &config.ack_wait)?;
+    differs.check("max_ack_pending", &wanted.max_ack_pending, &config.max_ack_pending)?;
+    differs.check("deliver_policy", &wanted.deliver_policy, &config.deliver_policy)?;
+    differs.check("memory_storage", &wanted.memory_storage, &config.memory_storage)
 }
 
 struct Differences<'a> {

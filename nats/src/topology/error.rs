@@ -28,6 +28,12 @@ pub enum TopologyError {
         /// The value that it has.
         found: String,
     },
+    /// A stream or consumer is not there.
+    #[error("{name} is not there: management makes it when it starts, and that of a node when the node enrols")]
+    Missing {
+        /// The stream or consumer.
+        name: String,
+    },
     /// The server has no more room to reserve for another stream.
     #[error(
         "the bus has reserved all the room that its `max_file` allows ({REPORTS_ROOM} bytes for each node), so it makes no stream {name}: \

@@ -7,6 +7,7 @@ mod version;
 
 mod ensure;
 mod lag;
+mod look;
 mod shapes;
 mod streams;
 mod upgrade;

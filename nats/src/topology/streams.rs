@@ -15,6 +15,7 @@ use futures_util::TryStreamExt;
 use super::{
     ensure::{consumer_is_absent, ensure_consumer, ensure_reports, ensure_stream, stream_is_absent},
     error::TopologyError,
+    look::{look_at_consumer, look_at_stream},
     names::{COMMANDS, EVENTS_CONSUMER, node_of_reports_stream, reports_stream},
     options::TopologyOptions,
     shapes,
@@ -70,11 +71,7 @@ impl Topology {
     /// Creates what is missing and checks what is there.
     pub async fn ensure(client: &Client, options: TopologyOptions) -> Result<Self, TopologyError> {
         check_version(&client.server_info().version)?;
-        let context = jetstream::context::ContextBuilder::new()
-            .timeout(Duration::from_secs(5))
-            .ack_timeout(Duration::from_secs(5))
-            .max_ack_inflight(512)
-            .build(client.clone());
+        let context = context_of(client);
         let commands = ensure_stream(&context, shapes::commands(&options)).await?;
         divide_shared_reports(&context, &options).await?;
         Ok(Self {
@@ -82,6 +79,32 @@ impl Topology {
             commands,
             options,
         })
+    }
+
+    /// Takes what is there, for who only looks: makes and changes nothing.
+    ///
+    /// # Errors
+    /// The stream of commands is not there, or is not as it must be.
+    pub async fn as_it_is(client: &Client, options: TopologyOptions) -> Result<Self, TopologyError> {
+        check_version(&client.server_info().version)?;
+        let context = context_of(client);
+        let commands = look_at_stream(&context, &shapes::commands(&options)).await?;
+        Ok(Self {
+            context,
+            commands,
+            options,
+        })
+    }
+
+    /// Compares what a node needs with what is there. Changes nothing.
+    ///
+    /// # Errors
+    /// Its consumer, its stream of reports or the consumer of that is not there, or is not as it must be.
+    pub async fn look_at_node(&self, node: &NodeId) -> Result<(), TopologyError> {
+        let wanted = shapes::node_consumer(node, &self.options);
+        look_at_consumer(&self.commands, node.as_str(), &wanted).await?;
+        let reports = look_at_stream(&self.context, &shapes::reports(node, &self.options)).await?;
+        look_at_consumer(&reports, EVENTS_CONSUMER, &shapes::reports_consumer()).await
     }
 
     /// How the streams are kept.
@@ -273,6 +296,14 @@ impl Topology {
             )),
         }
     }
+}
+
+fn context_of(client: &Client) -> jetstream::Context {
+    jetstream::context::ContextBuilder::new()
+        .timeout(Duration::from_secs(5))
+        .ack_timeout(Duration::from_secs(5))
+        .max_ack_inflight(512)
+        .build(client.clone())
 }
 
 /// A part of the stream of commands.

@@ -241,6 +241,7 @@ fn intent(action: IntentAction) -> Intent {
         node: node(),
         requested_at: late(),
         source: Some("2001:db8:1111:2222:3333:4444:5555:6666".parse().unwrap()),
+        local: true,
         action,
     }
 }

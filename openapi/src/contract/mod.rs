@@ -4,6 +4,7 @@
 //! `golden/` holds one JSON file for each shape that was ever shipped; a test decodes and re-encodes them all.
 
 pub mod enrolment;
+pub mod join_token;
 pub mod needed;
 pub mod scalars;
 pub mod standing;

@@ -16,6 +16,7 @@ use vpnmanager_runtime::traces;
 use crate::auth::Named;
 use crate::idempotency::AnswerStore;
 use crate::problem::{FieldError, Problem};
+use crate::server::ForwardedPrefix;
 use crate::spec::Spec;
 
 use super::admission::{Admission, Admitted};
@@ -26,7 +27,7 @@ use super::repeats::Repeats;
 use super::request_id::RequestId;
 use super::request_uri::RequestUri;
 use super::server_span::ServerSpan;
-use super::{browsers, problems, request_id};
+use super::{browsers, prefix, problems, request_id};
 
 /// How long a body may take, unless [`Conventions::body_timeout`] says otherwise.
 pub const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -157,6 +158,7 @@ impl<E: Endpoint + 'static> Endpoint for Conventional<E> {
             request.method().clone(),
             shown(request.uri().path(), self.rules.secret_below),
         );
+        let prefix = request.data::<ForwardedPrefix>().cloned();
         let span = debug_span!("request", request.id = %id, http.method = %method, http.path = path);
         let operation = self.rules.allowed.operation(&method, request.uri().path());
         let trace = ServerSpan::begin(&method, operation, request.headers());
@@ -165,6 +167,9 @@ impl<E: Endpoint + 'static> Endpoint for Conventional<E> {
             let headers = response.headers_mut();
             headers.insert(request_id::HEADER, id.header_value());
             browsers::restrict(headers);
+            if let Some(prefix) = &prefix {
+                prefix::apply(prefix, headers);
+            }
             debug!(
                 http.status = response.status().as_u16(),
                 duration_ms = millis_since(started),

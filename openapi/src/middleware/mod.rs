@@ -6,6 +6,7 @@ mod body;
 pub(crate) mod browsers;
 mod diagnosis;
 mod names;
+mod prefix;
 pub(crate) mod problems;
 mod query;
 mod rate;

@@ -33,6 +33,9 @@ struct Book {
     next: u64,
     open: HashMap<u64, Arc<Connection>>,
     by_source: HashMap<Source, usize>,
+    /// Requests of connections that carry several.
+    requests: usize,
+    requests_by_source: HashMap<Source, usize>,
 }
 
 /// Why a connection is not taken, and the number that was reached.
@@ -50,6 +53,56 @@ pub(super) struct Entry {
     connections: Connections,
     id: u64,
     pub(super) connection: Arc<Connection>,
+}
+
+/// Counts one of several requests of a connection as long as it lives.
+#[derive(Debug)]
+pub(super) struct Asked {
+    connections: Connections,
+    /// The connection that carries it.
+    carrier: Arc<Connection>,
+    /// The request by itself.
+    pub(super) request: Arc<Connection>,
+}
+
+impl Entry {
+    /// Counts another request of this connection, within the numbers that hold for connections: who uses HTTP/2 gets no more than others.
+    pub(super) fn ask(&self) -> Result<Asked, Full> {
+        let (connections, carrier) = (&self.connections, &self.connection);
+        let mut book = connections.book();
+        let (share, most) = (
+            connections.limits.config.max_connections_per_address.get(),
+            connections.limits.most,
+        );
+        if book.requests >= most {
+            return Err(Full::Server(most));
+        }
+        if let Some(source) = carrier.source() {
+            let count = book.requests_by_source.entry(source).or_default();
+            if *count >= share {
+                return Err(Full::Source(share));
+            }
+            *count += 1;
+        }
+        book.requests += 1;
+        drop(book);
+        Ok(Asked {
+            connections: connections.clone(),
+            carrier: carrier.clone(),
+            request: carrier.begin(),
+        })
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.carrier.end(&self.request);
+        let mut book = self.connections.book();
+        book.requests -= 1;
+        if let Some(source) = self.carrier.source() {
+            forget_one(&mut book.requests_by_source, source);
+        }
+    }
 }
 
 impl Connections {
@@ -154,15 +207,19 @@ impl Book {
 
     fn remove(&mut self, id: u64) -> Option<Arc<Connection>> {
         let connection = self.open.remove(&id)?;
-        if let Some(source) = connection.source()
-            && let Some(count) = self.by_source.get_mut(&source)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.by_source.remove(&source);
-            }
+        if let Some(source) = connection.source() {
+            forget_one(&mut self.by_source, source);
         }
         Some(connection)
+    }
+}
+
+fn forget_one(counts: &mut HashMap<Source, usize>, source: Source) {
+    if let Some(count) = counts.get_mut(&source) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(&source);
+        }
     }
 }
 
@@ -248,6 +305,24 @@ mod tests {
         assert!(!proxied.iter().chain([&another]).any(is_closed));
         drop((proxied, another));
         assert!(connections.enter(source(1), at(6)).is_ok() && !is_closed(&hoarded[1]));
+    }
+
+    #[test]
+    fn requests_of_one_connection_are_counted_as_connections_are() {
+        let connections = connections(3, 2);
+        let now = Instant::now();
+        let (first, other) = (
+            connections.enter(source(1), now).unwrap(),
+            connections.enter(None, now).unwrap(),
+        );
+        let asked = [first.ask().unwrap(), first.ask().unwrap()];
+        assert_eq!(first.ask().err(), Some(Full::Source(2)));
+        let third = other.ask().unwrap();
+        assert_eq!(other.ask().err(), Some(Full::Server(3)));
+        drop(asked);
+        assert!(first.ask().is_ok() && first.connection.is_silent());
+        drop(third);
+        assert!(other.ask().is_ok());
     }
 
     #[test]

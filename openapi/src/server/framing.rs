@@ -1,10 +1,9 @@
 //! How large a head may be, and requests whose head leaves open whom it is for: a server behind a proxy must not read them in another way
 //! than the proxy.
 
-use http_body::Body;
 use hyper::Request;
 use poem::http::uri::Authority;
-use poem::http::{HeaderValue, StatusCode, Version, header};
+use poem::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 
 use crate::problem::{FieldError, Problem};
 
@@ -16,12 +15,17 @@ pub const MOST_HEADERS: usize = 64;
 
 /// Refuses a missing, double or senseless `Host` (RFC 9112, section 3.2). A length beside a transfer coding is hyper's to deal with:
 /// it ignores the length and closes the connection after the answer (section 6.3).
-pub(super) fn check<B: Body>(request: &Request<B>) -> Result<(), Box<Problem>> {
-    let hosts: Vec<&HeaderValue> = request.headers().get_all(header::HOST).iter().collect();
+pub(super) fn check<B>(request: &Request<B>) -> Result<(), Box<Problem>> {
+    check_host(request.headers(), request.version())
+}
+
+/// The same of a head alone.
+pub(super) fn check_host(headers: &HeaderMap, version: Version) -> Result<(), Box<Problem>> {
+    let hosts: Vec<&HeaderValue> = headers.get_all(header::HOST).iter().collect();
     match hosts.as_slice() {
         [host] if is_host(host.as_bytes()) => Ok(()),
         [_] => Err(wrong("is not a host name or an address, with or without a port")),
-        [] if request.version() <= Version::HTTP_10 => Ok(()),
+        [] if version <= Version::HTTP_10 => Ok(()),
         [] => Err(wrong("is required")),
         [_, _, ..] => Err(wrong("must not occur more than once")),
     }
@@ -33,7 +37,8 @@ pub fn is_host(bytes: &[u8]) -> bool {
     bytes.is_empty() || (!bytes.iter().any(|byte| b"@,".contains(byte)) && Authority::try_from(bytes).is_ok())
 }
 
-fn wrong(detail: &str) -> Box<Problem> {
+/// The refusal of a request for what is wrong with its `Host`.
+pub(super) fn wrong(detail: &str) -> Box<Problem> {
     let error = FieldError {
         field: "Host".to_owned(),
         detail: detail.to_owned(),

@@ -6,13 +6,22 @@
 mod config;
 mod connection;
 mod connections;
+mod ends;
 mod framing;
+mod handshake;
+mod http1;
+mod http2;
+mod local;
+mod prefix;
 mod proxies;
 mod serve;
 mod socket;
 mod source;
+mod stream;
+pub mod tls;
 mod unread_head;
 
+use std::fmt::Display;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -20,8 +29,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint, Response};
+use poem::http::uri::Scheme;
+use poem::web::LocalAddr;
+use poem::{Addr, Endpoint, EndpointExt as _, IntoEndpoint, Response};
 use rustix::net::sockopt;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -33,11 +45,15 @@ use vpnmanager_runtime::log_limit::LogLimit;
 pub use config::{HttpConfig, SETTINGS};
 pub(crate) use connection::Connection;
 pub use framing::{LONGEST_HEAD, MOST_HEADERS, is_host};
+pub(crate) use local::LocalCaller;
+pub use local::LocalSocket;
+pub(crate) use prefix::ForwardedPrefix;
 pub use proxies::{InvalidNetwork, Network, TrustedProxies};
 pub use source::Source;
 
-use connections::{Connections, Full, Limits};
-use serve::Ends;
+use connections::{Connections, Entry, Full, Limits};
+use ends::{Ends, Peer};
+use handshake::Accepted;
 
 /// How often to look for connections that are over their time.
 const WATCH: Duration = Duration::from_secs(1);
@@ -67,6 +83,8 @@ pub struct Bound {
     addresses: Vec<SocketAddr>,
     config: HttpConfig,
     proxies: TrustedProxies,
+    tls: Option<Arc<ServerConfig>>,
+    local: Option<LocalSocket>,
 }
 
 /// The connections inherit the sizes of the buffers. See tcp(7).
@@ -102,6 +120,8 @@ impl Bound {
             listeners,
             config: HttpConfig::default(),
             proxies: TrustedProxies::default(),
+            tls: None,
+            local: None,
         })
     }
 
@@ -115,6 +135,24 @@ impl Bound {
     #[must_use]
     pub fn behind(self, proxies: TrustedProxies) -> Self {
         Self { proxies, ..self }
+    }
+
+    /// With HTTPS at all addresses, by this certificate. TLS 1.2 or 1.3, HTTP/2 or HTTP/1.1, as the caller likes.
+    #[must_use]
+    pub fn secured(self, served: &tls::ServedCertificate) -> Self {
+        Self {
+            tls: Some(tls::server_config(served)),
+            ..self
+        }
+    }
+
+    /// Also for callers of this machine. They need no key where the [`Authenticator`](crate::auth::Authenticator) says who they are.
+    #[must_use]
+    pub fn also_at(self, socket: LocalSocket) -> Self {
+        Self {
+            local: Some(socket),
+            ..self
+        }
     }
 
     /// The addresses, with the ports that the system chose for port 0.
@@ -143,6 +181,7 @@ impl Bound {
         let server = Server {
             app: Arc::new(app.into_endpoint().map_to_response()),
             proxies: Arc::new(self.proxies),
+            tls: self.tls,
             connections: Connections::new(Limits {
                 config: self.config,
                 most,
@@ -152,12 +191,20 @@ impl Bound {
             stopping: CancellationToken::new(),
         };
         let accepting = join_all(self.listeners.iter().map(|listener| server.accept_from(listener)));
+        let local = self.local.as_ref();
+        let accepting_local = async {
+            match local {
+                Some(socket) => server.accept_local(socket).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _never = accepting => {}
+            () = accepting_local => {}
             () = server.watch() => {}
             () = stop => {}
         }
-        drop(self.listeners);
+        drop((self.listeners, self.local));
         server.end(grace).await;
         Ok(())
     }
@@ -166,6 +213,7 @@ impl Bound {
 struct Server<E> {
     app: Arc<E>,
     proxies: Arc<TrustedProxies>,
+    tls: Option<Arc<ServerConfig>>,
     connections: Connections,
     /// One for each socket, those that are being closed included.
     sockets: Arc<Semaphore>,
@@ -178,19 +226,51 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         while let Ok(permit) = self.sockets.clone().acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, peer)) => self.take(stream, peer, permit),
-                Err(error) if concerns_one_connection(&error) => {}
-                Err(error) => {
-                    let made_room = self.connections.make_room();
-                    if let Some(times) = NOT_ACCEPTED.admit() {
-                        warn!(
-                            error = %error, times, made_room,
-                            "The system gave no HTTP connection, waiting a moment"
-                        );
-                    }
-                    tokio::time::sleep(PAUSE).await;
-                }
+                Err(error) => self.not_accepted(&error).await,
             }
         }
+    }
+
+    async fn accept_local(&self, socket: &LocalSocket) {
+        while let Ok(permit) = self.sockets.clone().acquire_owned().await {
+            match socket.accept().await {
+                // Local callers are no single address.
+                Ok(stream) => match self.connections.enter(None, Instant::now()) {
+                    Ok(entry) => self.spawn(
+                        Accepted::Local(stream),
+                        Ends {
+                            local: LocalAddr(Addr::Custom("unix", "local".into())),
+                            peer: Peer::Local,
+                            scheme: Scheme::HTTP,
+                            proxies: self.proxies.clone(),
+                        },
+                        entry,
+                        permit,
+                    ),
+                    // The buffer of a new socket has room for it.
+                    Err(Full::Source(limit) | Full::Server(limit)) => {
+                        let _gone = stream.try_write(BUSY);
+                        no_room("local", limit);
+                    }
+                },
+                Err(error) => self.not_accepted(&error).await,
+            }
+        }
+    }
+
+    /// Waits a moment where the next one would fail too.
+    async fn not_accepted(&self, error: &io::Error) {
+        if concerns_one_connection(error) {
+            return;
+        }
+        let made_room = self.connections.make_room();
+        if let Some(times) = NOT_ACCEPTED.admit() {
+            warn!(
+                error = %error, times, made_room,
+                "The system gave no HTTP connection, waiting a moment"
+            );
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 
     fn take(&self, stream: TcpStream, peer: SocketAddr, permit: OwnedSemaphorePermit) {
@@ -204,17 +284,21 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let Ok(local) = stream.local_addr() else { return };
         // Answers are written whole: waiting for more to send only delays them.
         let _not_vital = stream.set_nodelay(true);
-        let serving = serve::serve(
-            stream,
-            Ends {
-                local,
-                peer,
-                proxies: self.proxies.clone(),
-            },
-            entry,
-            self.app.clone(),
-            self.stopping.clone(),
-        );
+        let (accepted, scheme) = match &self.tls {
+            Some(tls) => (Accepted::Tls(stream, tls.clone()), Scheme::HTTPS),
+            None => (Accepted::Plain(stream), Scheme::HTTP),
+        };
+        let ends = Ends {
+            local: LocalAddr(local.into()),
+            peer: Peer::Network(peer),
+            scheme,
+            proxies: self.proxies.clone(),
+        };
+        self.spawn(accepted, ends, entry, permit);
+    }
+
+    fn spawn(&self, accepted: Accepted, ends: Ends, entry: Entry, permit: OwnedSemaphorePermit) {
+        let serving = serve::serve(accepted, ends, entry, self.app.clone(), self.stopping.clone());
         self.tasks.spawn(async move {
             serving.await;
             drop(permit);
@@ -222,15 +306,12 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
     }
 
     fn refuse(&self, stream: &TcpStream, source: Source, full: Full) {
-        // The buffer of a new socket has room for it.
-        let _gone = stream.try_write(BUSY);
-        if let Some(times) = NO_ROOM.admit() {
-            let (Full::Source(limit) | Full::Server(limit)) = full;
-            warn!(
-                client.address = %source, limit, times,
-                "An HTTP connection was refused: as many as are allowed are in use"
-            );
+        if self.tls.is_none() {
+            // The buffer of a new socket has room for it. In TLS a caller would take it for a broken handshake.
+            let _gone = stream.try_write(BUSY);
         }
+        let (Full::Source(limit) | Full::Server(limit)) = full;
+        no_room(source, limit);
     }
 
     async fn watch(&self) {
@@ -257,6 +338,15 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             );
         }
         self.connections.close_all();
+    }
+}
+
+fn no_room(source: impl Display, limit: usize) {
+    if let Some(times) = NO_ROOM.admit() {
+        warn!(
+            client.address = %source, limit, times,
+            "An HTTP connection was refused: as many as are allowed are in use"
+        );
     }
 }
 

@@ -7,37 +7,40 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 use super::connection::Connection;
+use super::handshake::Protocol;
+use super::stream::Stream;
 use super::unread_head;
 
-/// A TCP stream whose connection is told of every byte.
+/// A stream whose connection is told of every byte. Within TLS these are the bytes of HTTP: a record that does not get complete is none.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Stream,
     connection: Arc<Connection>,
+    protocol: Protocol,
     /// What is left of an answer that goes out in place of hyper's: the last one of its connection.
     in_place: Option<Bytes>,
 }
 
 impl Socket {
-    pub(super) fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(stream: Stream, protocol: Protocol, connection: Arc<Connection>) -> Self {
         Self {
             stream,
             connection,
+            protocol,
             in_place: None,
         }
     }
 
-    pub(super) fn into_stream(self) -> TcpStream {
+    pub(super) fn into_stream(self) -> Stream {
         self.stream
     }
 
     /// Writes the answer that goes out in place of these bytes, where there is one, and says that they were taken. Without a request, what
     /// hyper writes is its answer to a head that it does not read.
     fn replace(&mut self, cx: &mut Context<'_>, bytes: &[u8], length: usize) -> Option<Poll<io::Result<usize>>> {
-        if self.in_place.is_none() && self.connection.is_silent() {
+        if self.in_place.is_none() && self.protocol == Protocol::Http1 && self.connection.is_silent() {
             self.in_place = unread_head::with_body(bytes).map(Bytes::from);
         }
         let rest = self.in_place.as_mut()?;
@@ -103,8 +106,10 @@ impl AsyncWrite for Socket {
     /// Called when all that there was to write was written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let outcome = Pin::new(&mut self.stream).poll_flush(cx);
-        if outcome.is_ready() {
-            self.connection.flushed();
+        match outcome {
+            // TLS keeps some of an answer that the caller does not read.
+            Poll::Pending => self.connection.unread(),
+            Poll::Ready(_) => self.connection.flushed(),
         }
         outcome
     }

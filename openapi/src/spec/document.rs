@@ -1,7 +1,7 @@
 //! The generated description, sorted.
 
 use poem_openapi::{OpenApi, OpenApiService, Webhook};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::lint::lint;
 use super::refine::refine;
@@ -30,6 +30,16 @@ impl Spec {
     #[must_use]
     pub fn document(&self) -> &Value {
         &self.document
+    }
+
+    /// The same for callers who put this path before those of the operations.
+    #[must_use]
+    pub fn below(&self, prefix: &str) -> Self {
+        let mut document = self.document.clone();
+        if let Some(members) = document.as_object_mut() {
+            members.insert("servers".to_owned(), json!([{ "url": prefix }]));
+        }
+        Self { document }
     }
 
     /// Pretty JSON with a newline at its end, the same for the same interface.

@@ -36,6 +36,10 @@ impl Authenticator<Operator> for OneKey {
                 .ok_or_else(|| ApiError::unauthorized("unknown"))
         })
     }
+
+    fn local(&self) -> Option<Operator> {
+        Some(Operator)
+    }
 }
 
 /// Answers `/slow` when it is told to.
@@ -69,7 +73,7 @@ impl Api {
 
 /// A server until it is dropped.
 pub(crate) struct Running {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     pub(crate) arrived: Arc<Semaphore>,
     pub(crate) go: Arc<Semaphore>,
     _stop: oneshot::Sender<()>,
@@ -80,6 +84,11 @@ pub(crate) async fn start(config: HttpConfig) -> Running {
 }
 
 pub(crate) async fn start_behind(proxies: TrustedProxies, config: HttpConfig) -> Running {
+    start_as(config, |bound| bound.behind(proxies)).await
+}
+
+/// A server whose sockets are as the caller wants them.
+pub(crate) async fn start_as(config: HttpConfig, adapt_bound: impl FnOnce(Bound) -> Bound) -> Running {
     let (arrived, go) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let api = Api {
         arrived: arrived.clone(),
@@ -90,7 +99,7 @@ pub(crate) async fn start_behind(proxies: TrustedProxies, config: HttpConfig) ->
     let app =
         vpnmanager_openapi::application(service, adapt).data(Arc::new(OneKey) as Arc<dyn Authenticator<Operator>>);
     let bound = Bound::new(&["127.0.0.1:0".to_owned()]).await.unwrap();
-    let bound = bound.with(config).behind(proxies);
+    let bound = adapt_bound(bound.with(config));
     let address = bound.addresses()[0];
     let (stop, stopped) = oneshot::channel::<()>();
     #[expect(clippy::disallowed_methods, reason = "a test's own server, which ends with the test")]
@@ -110,13 +119,17 @@ pub(crate) fn at_most(connections: usize) -> NonZeroUsize {
 
 /// A server that is impatient.
 pub(crate) async fn impatient() -> Running {
-    let config = HttpConfig {
+    start(impatience()).await
+}
+
+/// Its times.
+pub(crate) fn impatience() -> HttpConfig {
+    HttpConfig {
         head_timeout: SHORT,
         body_timeout: SHORT,
         idle_timeout: SHORT,
         ..HttpConfig::default()
-    };
-    start(config).await
+    }
 }
 
 pub(crate) async fn connect(running: &Running, sent: impl AsRef<[u8]>) -> TcpStream {

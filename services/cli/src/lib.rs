@@ -3,6 +3,7 @@
 mod client;
 mod environment;
 mod failure;
+mod management_program;
 
 mod values;
 
@@ -24,6 +25,7 @@ mod names;
 
 mod arguments;
 mod commands;
+mod doctor;
 mod local;
 
 mod manual;

@@ -13,7 +13,7 @@ use crate::commands::Asking;
 use crate::connection::{ConnectionArgs, find};
 use crate::desk::Desk;
 use crate::failure::{Failure, Kind};
-use crate::local::{Backup, Completion, Context, Login};
+use crate::local::{Backup, Completion, Context, Doctor, Login};
 use crate::manual;
 use crate::output::{Output, OutputArgs};
 
@@ -43,6 +43,8 @@ enum Command {
     /// The managements that are known
     #[command(subcommand)]
     Context(Context),
+    /// Look at the way to management, the key and the nodes; say what is wrong, why, and which command mends it
+    Doctor(Doctor),
     /// Save management's database, authority, keys and settings; runs where management does
     Backup(Backup),
     /// Print what a shell needs to complete commands and names
@@ -75,6 +77,9 @@ pub fn run() -> ExitCode {
 fn execute(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::Asking(asking) => {
+            if let Some(failure) = asking.run_here() {
+                return Err(failure);
+            }
             let desk = Desk {
                 api: Api::new(&find(&cli.connection)?)?,
                 output: Output::new(&cli.output),
@@ -83,6 +88,7 @@ fn execute(cli: &Cli) -> Result<(), Failure> {
         }
         Command::Login(login) => block_on(login.run(&cli.connection)),
         Command::Context(context) => context.run(&Output::new(&cli.output)),
+        Command::Doctor(doctor) => block_on(doctor.run(find(&cli.connection)?, &Output::new(&cli.output))),
         Command::Backup(backup) => Err(backup.run()),
         Command::Completion(completion) => completion.run(),
         Command::Manual(args) => Ok(manual::write(Cli::command(), &args.out)?),

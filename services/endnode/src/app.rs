@@ -5,8 +5,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use vpnmanager_runtime::{log_limit, service_manager, tasks::Tasks, traces};
 
 use crate::{
-    api::LocalNode, config::Config, coordination::new_start::NewStart, serve_api::serve_api,
-    serve_metrics::serve_metrics, start::start, state_dir::StateDir,
+    api::LocalNode,
+    config::Config,
+    coordination::new_start::NewStart,
+    serve_api::{certificate_of, serve_api},
+    serve_metrics::serve_metrics,
+    start::start,
+    state_dir::StateDir,
 };
 
 /// What follows the end of a run.
@@ -31,8 +36,9 @@ pub async fn run(config: &Config) -> anyhow::Result<Ended> {
     dir.prepare()?;
     let _lock = dir.lock()?;
     let local = LocalNode::new(config.server_id.clone(), dir.identity().exists());
-    serve_api(config, &dir, local.clone(), &tasks).await?;
-    serve_metrics(config, &dir, &local, &tasks).await?;
+    let served = certificate_of(config, &tasks)?;
+    serve_api(config, &dir, local.clone(), served.as_ref(), &tasks).await?;
+    serve_metrics(config, &dir, &local, served.as_ref(), &tasks).await?;
     traces::start(&tasks, "vpnmanager-endnode", config.server_id.as_str())?;
     // What is still to come may take as long as management, the bus or a join token is away.
     service_manager::ready("Starting: the local API says how far it is");

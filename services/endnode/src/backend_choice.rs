@@ -11,7 +11,7 @@ use crate::{
     backend::FilesOnlyBackend,
     config::{Config, OpenvpnMode},
     coordination::network_progress::NetworkProgress,
-    groups::{Definitions, Holding, Places, Unheld},
+    groups::{Definitions, Holding, Layout, Places, Unheld},
     listening::{ListenerNumber, suffix_of},
     network::{Site, Tools},
     openvpn::{
@@ -97,13 +97,8 @@ fn check_all_are_gone(dir: &StateDir, may_run: &[Listener]) -> anyhow::Result<()
     Ok(())
 }
 
-async fn external(
-    config: &Config,
-    dir: &StateDir,
-    definitions: &Definitions,
-    network: &NetworkProgress,
-) -> anyhow::Result<Chosen> {
-    let allow_list = empty_files(config, dir).await?;
+/// What the configuration of a server that the operator runs must say, and for which listener.
+pub(crate) fn expected(config: &Config, dir: &StateDir) -> anyhow::Result<(Listener, Expected)> {
     let first = config.listening().iter().next().context("there is no listener")?;
     let expected = Expected {
         allow_dir: dir.allow(),
@@ -118,8 +113,19 @@ async fn external(
         network: None,
         sysctls: Tools::default().sysctls,
     };
+    Ok((first.listener, expected))
+}
+
+async fn external(
+    config: &Config,
+    dir: &StateDir,
+    definitions: &Definitions,
+    network: &NetworkProgress,
+) -> anyhow::Result<Chosen> {
+    let allow_list = empty_files(config, dir).await?;
+    let (listener, expected) = expected(config, dir)?;
     let external = ExternalOpenVpn {
-        listener: first.listener,
+        listener,
         expected,
         conf_file: config.openvpn.conf_file.clone(),
         told: network.watch(),
@@ -134,7 +140,18 @@ async fn external(
     })
 }
 
-async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> anyhow::Result<Chosen> {
+/// The OpenVPNs that the agent runs, as the configuration says.
+pub(crate) struct Planned {
+    /// One for each listener, in their order.
+    pub(crate) servers: Vec<ManagedServer>,
+    /// The folders of their allow-lists, in the same order.
+    pub(crate) allow_dirs: Vec<PathBuf>,
+    account: Account,
+    layout: Layout,
+}
+
+/// What the agent would run. Nothing is started or written.
+pub(crate) fn plan(config: &Config, dir: &StateDir) -> anyhow::Result<Planned> {
     let account = Account::look_up(&config.openvpn.user, &config.openvpn.group)
         .context("openvpn.user or openvpn.group (OPENVPN_USER, OPENVPN_GROUP) cannot be used")?;
     let listening = config.listening();
@@ -178,6 +195,21 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
         });
         allow_dirs.push(allow_dir);
     }
+    Ok(Planned {
+        servers,
+        allow_dirs,
+        account,
+        layout,
+    })
+}
+
+async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> anyhow::Result<Chosen> {
+    let Planned {
+        servers,
+        allow_dirs,
+        account,
+        layout,
+    } = plan(config, dir)?;
     let managed = ManagedOpenVpn {
         binary: config.openvpn.binary.clone(),
         dir: dir.openvpn(),
@@ -187,7 +219,7 @@ async fn managed(config: &Config, dir: &StateDir, definitions: &Definitions) -> 
     };
     // Before the folders of their lists go: who logs in meanwhile would be refused and give up.
     let may_run = managed.end_former().await.context(UNREAD)?;
-    let places = Places::new(layout).with_listeners(listening.count());
+    let places = Places::new(layout).with_listeners(allow_dirs.len());
     let allow_list = AllowList::open_pushing(allow_dirs, places.clone())?;
     check_all_are_gone(dir, &may_run)?;
     let pushed = allow_list.pushed().cloned().zip(allow_list.pushed_groups().cloned());

@@ -16,7 +16,10 @@ use vpnmanager_nats::{
     listeners::Listener,
     reach::Reach,
 };
-use vpnmanager_openapi::server::{self, HttpConfig};
+use vpnmanager_openapi::server::{
+    self, HttpConfig,
+    tls::{self, TlsConfig},
+};
 use vpnmanager_runtime::{
     config::{Cli, EXPECTED_KEY, Service, Setting, weakness},
     metrics::{self, MetricsConfig},
@@ -44,6 +47,7 @@ pub const SERVICE: Service = Service {
     settings: &[
         SETTINGS,
         server::SETTINGS,
+        tls::SETTINGS,
         openvpn::SETTINGS,
         telemetry::SETTINGS,
         metrics::SETTINGS,
@@ -65,7 +69,13 @@ const SETTINGS: &[Setting] = &[
         "Where management answers; needed to enrol",
         "an http:// or https:// URL",
     )
-    .sample("http://management-server:8080"),
+    .sample("https://management-server:8080"),
+    Setting::new(
+        "management_ca",
+        "MANAGEMENT_CA",
+        "The only CAs whose certificate of management is believed; without it the one that the join token names, or those that the machine knows",
+        "a file in PEM",
+    ),
     Setting::new(
         "api_key",
         "API_KEY",
@@ -103,6 +113,12 @@ const SETTINGS: &[Setting] = &[
     )
     .default("127.0.0.1:8081")
     .list(),
+    Setting::new(
+        "api_socket",
+        "API_SOCKET",
+        "A unix socket of the local API, at which root needs no key",
+        "a path of at most 106 bytes",
+    ),
     Setting::new(
         "public_host",
         "PUBLIC_HOST",
@@ -170,6 +186,8 @@ pub struct Config {
     pub server_id: NodeId,
     /// MANAGEMENT_URL, required until the node has enrolled.
     pub management_url: Option<String>,
+    /// MANAGEMENT_CA.
+    pub management_ca: Option<PathBuf>,
     /// API_KEY; without it the local API's key is made at the first start (`api.key` in the state folder).
     #[serde(serialize_with = "vpnmanager_runtime::config::masked")]
     pub api_key: Option<SecretString>,
@@ -182,6 +200,10 @@ pub struct Config {
     pub disk_reserve: ByteSize,
     /// LISTEN, 127.0.0.1:8081.
     pub listen: Vec<String>,
+    /// API_SOCKET: without it there is none.
+    pub api_socket: Option<PathBuf>,
+    /// The section `tls`: HTTPS of the local API.
+    pub tls: TlsConfig,
     /// The section `http`: connections of the local API.
     pub http: HttpConfig,
     /// PUBLIC_HOST.
@@ -226,6 +248,8 @@ impl Config {
         };
         config.check_listeners(cli, network)?;
         config.metrics.check(cli)?;
+        config.tls.check(cli, &config.listen, false, "")?;
+        config.tls.check_figures(cli, config.metrics.addresses(), false)?;
         if !CLIENTS.contains(&config.openvpn.max_clients.get()) {
             let reason =
                 "it must be 1 to 1000000: OpenVPN does not start with 16777215 or more, and no machine serves so many";

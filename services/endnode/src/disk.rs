@@ -77,8 +77,7 @@ impl Disk {
 
     /// Bytes that may still be written. `None` when the system does not say.
     pub fn free(&self) -> Option<u64> {
-        let disk = rustix::fs::statvfs(&self.folder).ok()?;
-        Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+        vpnmanager_runtime::doctor::disk::free(&self.folder).ok()
     }
 
     /// The alarm, in words.

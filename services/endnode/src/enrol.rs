@@ -5,10 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::Utc;
+use data_encoding::BASE64;
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use tracing::{error, info, warn};
 use vpnmanager_openapi::contract::enrolment::{Enrolment, Registration};
+use vpnmanager_openapi::contract::join_token;
 use vpnmanager_openapi::contract::needed::Needed;
 use vpnmanager_openapi::contract::scalars::{HostText, PoolText, ProtocolText, ServerIdText};
 use vpnmanager_openapi::problem::Problem;
@@ -16,11 +18,13 @@ use vpnmanager_runtime::{
     backoff::{Backoff, jittered},
     error_chain::chain,
 };
+use x509_parser::pem::Pem;
 
 use crate::{
     config::Config,
     coordination::enrolling::Enrolling,
-    identity::{Identity, IdentityError, NodeKeys},
+    identity::{Identity, NodeKeys},
+    management::{ManagementPlace, Trust},
 };
 
 /// While management is away.
@@ -59,20 +63,18 @@ enum EnrolError {
 /// Enrols, however long it takes: pauses grow while management is away, and are long while it refuses.
 ///
 /// # Errors
-/// When the request cannot be put together: the keys are unusable.
+/// When the request cannot be put together: the keys are unusable, nobody can be believed to be management, or the token would be read on the
+/// way.
 pub async fn enrol(
     config: &Config,
-    management_url: &str,
+    place: &ManagementPlace,
     keys: &NodeKeys,
     enrolling: &Enrolling,
-) -> Result<Identity, IdentityError> {
+) -> anyhow::Result<Identity> {
+    let trust = place.trust_to_enrol(config)?;
     let management = Management {
-        client: reqwest::Client::builder()
-            .timeout(REQUEST_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .unwrap_or_default(),
-        url: format!("{}/api/endnodes/register", management_url.trim_end_matches('/')),
+        client: trust.client(REQUEST_TIMEOUT)?,
+        url: format!("{}/api/endnodes/register", place.url.trim_end_matches('/')),
         key: match config.join_token {
             Some(_) => None,
             None => config.api_key.as_ref(),
@@ -84,13 +86,25 @@ pub async fn enrol(
         let failure = match enrol_once(&management, config, keys, &csr).await {
             Ok(identity) => {
                 info!(node.id = %config.server_id, "Enrolled");
-                return Ok(identity);
+                return Ok(with_pinned(identity, &trust));
             }
             Err(failure) => failure,
         };
         failures = failures.saturating_add(1);
         enrolling.failed(chain(&failure).to_string());
         tokio::time::sleep(pause_after(&failure, failures)).await;
+    }
+}
+
+/// Keeps the CA that the token named, where that is not the fleet's.
+fn with_pinned(identity: Identity, trust: &Trust) -> Identity {
+    let mut fleet = Pem::iter_from_buffer(identity.ca.as_bytes()).filter_map(Result::ok);
+    let pinned = trust
+        .pinned()
+        .filter(|pinned| !fleet.any(|pem| BASE64.encode(&pem.contents) == *pinned));
+    Identity {
+        management_ca: pinned,
+        ..identity
     }
 }
 
@@ -113,12 +127,14 @@ async fn enrol_once(
 }
 
 fn registration(config: &Config, keys: &NodeKeys, csr: &str) -> Result<Registration, EnrolError> {
-    let join_token = config.join_token.as_ref().map(ExposeSecret::expose_secret);
+    // What follows the secret is for this node alone.
+    let token = config.join_token.as_ref().map(ExposeSecret::expose_secret);
+    let secret = token.map(|token| join_token::split(token.trim()).0);
     // The others are told with the first handshake.
     let first = config.listening().listeners().first();
     let unsigned = Registration {
         server_id: ServerIdText(config.server_id.clone()),
-        join_token: join_token.map(|token| valid("join_token", token)).transpose()?,
+        join_token: secret.map(|secret| valid("join_token", secret)).transpose()?,
         bus_public_key: valid("bus_public_key", &keys.bus_public_key())?,
         csr: valid("csr", csr)?,
         host: config.public_host.clone().map(HostText),
@@ -203,6 +219,7 @@ fn accept(enrolment: Enrolment, config: &Config, keys: &NodeKeys) -> Result<Iden
         certificate: pki.certificate,
         tls_crypt_v2_key: pki.tls_crypt_v2_key,
         server_name_prefix: pki.server_name_prefix,
+        management_ca: None,
         enrolled_at: Utc::now(),
         told_bus: None,
         replaced_certificate: None,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::{Client, jetstream};
-use tracing::info;
+use tracing::{info, warn};
 use vpnmanager_nats::{
     connect::{Bus, BusAddress, Identity as BusIdentity, NodeJwt, connect},
     topology::NODE_API_PREFIX,
@@ -17,6 +17,7 @@ use crate::{
     coordination::enrolling::Enrolling,
     enrol::enrol,
     identity::{Identity, NodeKeys},
+    management::ManagementPlace,
     state_dir::StateDir,
 };
 
@@ -44,6 +45,7 @@ impl Enrolled {
                     dir.root().display()
                 );
                 identity.project(&dir, &keys)?;
+                warn_of_clear_way(config);
                 identity
             }
             None => enrol_and_save(config, &dir, &keys, enrolling).await?,
@@ -83,17 +85,30 @@ impl Enrolled {
     }
 }
 
+/// A node that has enrolled says nothing secret to management any more, and believes answers by their signatures.
+fn warn_of_clear_way(config: &Config) {
+    let place = ManagementPlace::of(config).filter(ManagementPlace::is_in_the_clear);
+    if let Some(place) = place
+        && !config.tls.allow_plain_http
+    {
+        warn!(
+            management_url = place.url,
+            "MANAGEMENT_URL is HTTP in the clear to another machine: it would not be taken to enrol; use https://"
+        );
+    }
+}
+
 async fn enrol_and_save(
     config: &Config,
     dir: &StateDir,
     keys: &NodeKeys,
     enrolling: &Enrolling,
 ) -> anyhow::Result<Identity> {
-    let management_url = config.management_url.as_deref().context(
+    let place = ManagementPlace::of(config).context(
         "this node has not enrolled yet and needs management: set MANAGEMENT_URL (management_url in the configuration file)",
     )?;
-    info!(node.id = %config.server_id, management_url, "Enrolling");
-    let identity = enrol(config, management_url, keys, enrolling).await?;
+    info!(node.id = %config.server_id, management_url = place.url, "Enrolling");
+    let identity = enrol(config, &place, keys, enrolling).await?;
     identity.save(dir, keys)?;
     Ok(identity)
 }

@@ -51,6 +51,9 @@ pub struct Identity {
     pub tls_crypt_v2_key: String,
     /// What the common name of every node's certificate begins with.
     pub server_name_prefix: String,
+    /// The CA of management's HTTPS that the join token named, DER in base64, where that is not the fleet's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_ca: Option<String>,
     /// When the node enrolled.
     pub enrolled_at: DateTime<Utc>,
     /// Where management said last that the bus is, if that is elsewhere: tried when the bus cannot be reached where it is.
@@ -297,6 +300,7 @@ mod tests {
             certificate: "certificate".to_owned(),
             tls_crypt_v2_key: "key".to_owned(),
             server_name_prefix: "node.".to_owned(),
+            management_ca: None,
             enrolled_at: Utc::now(),
             told_bus: None,
             replaced_certificate: None,

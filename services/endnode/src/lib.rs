@@ -24,6 +24,7 @@ pub mod config;
 pub mod disk;
 pub mod enrol;
 pub mod identity;
+pub mod management;
 pub mod server_certificate;
 pub mod standing;
 pub mod state_dir;
@@ -49,6 +50,8 @@ pub mod api;
 
 pub mod app;
 mod backend_choice;
+pub mod doctor;
+pub mod local_client;
 mod old_choice;
 mod serve_api;
 mod serve_metrics;

@@ -6,6 +6,8 @@ use vpnmanager_endnode::{
     api,
     app::{self, Ended},
     config::{Config, SERVICE},
+    doctor::{DoctorArgs, doctor},
+    local_client::{UsersArgs, users},
 };
 use vpnmanager_runtime::{
     config::{Cli, ManualArgs},
@@ -24,6 +26,10 @@ enum Command {
         #[arg(long)]
         yaml: bool,
     },
+    /// Look at everything that this node needs; say what is wrong, why, and which command mends it
+    Doctor(DoctorArgs),
+    /// Ask the agent of this machine for users; as root, at its socket, without a key
+    Users(UsersArgs),
     /// Print a sample configuration file
     ConfigSample,
     /// Write the manual pages and the completions of shells into a folder, as packages have them
@@ -35,6 +41,8 @@ fn main() -> ExitCode {
         let cli = SERVICE.parse::<Command>()?;
         match &cli.command {
             Some(Command::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
+            Some(Command::Doctor(args)) => doctor(&cli, args),
+            Some(Command::Users(args)) => users(&cli, args),
             Some(Command::Manual(args)) => Ok(SERVICE.write_manual::<Command>(&args.out)?),
             Some(Command::Openapi { yaml }) => Err(Stop::Done(if *yaml { api::spec_yaml() } else { api::spec_json() })),
             None | Some(Command::Serve) => serve(&cli),

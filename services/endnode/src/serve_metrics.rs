@@ -11,7 +11,13 @@ use async_nats::connection::State;
 use chrono::Utc;
 use tokio::{sync::Mutex, time::Instant};
 use tracing::info;
-use vpnmanager_openapi::{MetricsPage, server::Bound};
+use vpnmanager_openapi::{
+    MetricsPage,
+    server::{
+        Bound,
+        tls::{ServedCertificate, is_on_loopback},
+    },
+};
 use vpnmanager_runtime::tasks::Tasks;
 
 use crate::{
@@ -26,18 +32,22 @@ use crate::{
 /// What was found is shown for so long, whoever asks how often.
 const FRESH: Duration = Duration::from_secs(5);
 
-/// Binds the addresses and serves figures there; does nothing without METRICS_LISTEN.
+/// Binds the addresses and serves figures there; does nothing without METRICS_LISTEN. Where other machines reach one, all have the certificate.
 pub(crate) async fn serve_metrics(
     config: &Config,
     dir: &StateDir,
     local: &LocalNode,
+    served: Option<&ServedCertificate>,
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
     let addresses = config.metrics.addresses();
     if addresses.is_empty() {
         return Ok(());
     }
-    let bound = Bound::new(addresses).await?.with(config.http);
+    let mut bound = Bound::new(addresses).await?.with(config.http);
+    if let Some(served) = served.filter(|_| !addresses.iter().all(|address| is_on_loopback(address))) {
+        bound = bound.secured(served);
+    }
     info!(addresses = ?bound.addresses(), "Figures for monitoring are at /metrics");
     let observer = Arc::new(Observer {
         local: local.clone(),

@@ -14,7 +14,11 @@ use vpnmanager_nats::{
 use vpnmanager_openapi::contract::scalars::{BusKeyText, SignatureText};
 use vpnmanager_openapi::contract::standing::{StandingAnswer, StandingBus, StandingQuestion};
 
-use crate::enrol::base_of;
+use crate::{
+    enrol::base_of,
+    identity::Identity,
+    management::{ManagementPlace, WayError},
+};
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -35,6 +39,9 @@ pub enum StandingError {
     /// The node's key cannot sign.
     #[error("signing the question failed")]
     Sign(#[from] nkeys::error::Error),
+    /// Nobody can be believed to be management.
+    #[error("there is no way to management")]
+    Way(#[from] WayError),
     /// Management is away, or something else answers there.
     #[error("management cannot be asked")]
     Request(#[from] reqwest::Error),
@@ -51,10 +58,10 @@ pub enum StandingError {
 
 /// Asks once.
 pub async fn ask_standing(
-    management_url: &str,
+    place: &ManagementPlace,
     question: &Question,
     key: &KeyPair,
-    ca_pem: &str,
+    identity: &Identity,
 ) -> Result<StandingReply, StandingError> {
     let asked = StandingQuestion {
         bus_public_key: BusKeyText::from(&question.key),
@@ -63,13 +70,10 @@ pub async fn ask_standing(
     };
     let url = format!(
         "{}/api/endnodes/{}/standing",
-        management_url.trim_end_matches('/'),
+        place.url.trim_end_matches('/'),
         question.node
     );
-    let client = reqwest::Client::builder()
-        .timeout(REQUEST_TIMEOUT)
-        .redirect(reqwest::redirect::Policy::none())
-        .build()?;
+    let client = place.trust_of(identity)?.client(REQUEST_TIMEOUT)?;
     let response = client.post(url).json(&asked).send().await?;
     if response.status().is_redirection() {
         return Err(StandingError::Moved(base_of(&response)));
@@ -77,7 +81,7 @@ pub async fn ask_standing(
     if !response.status().is_success() {
         return Err(StandingError::Status(response.status()));
     }
-    verify(question, response.json().await?, ca_pem)
+    verify(question, response.json().await?, &identity.ca)
 }
 
 fn verify(question: &Question, answered: StandingAnswer, ca_pem: &str) -> Result<StandingReply, StandingError> {

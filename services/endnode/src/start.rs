@@ -21,6 +21,7 @@ use crate::{
     enrolled::{Enrolled, node_jetstream},
     groups::Definitions,
     journal::Journal,
+    management::ManagementPlace,
     network::{Keeper, Tools},
     node::Node,
     old_choice::choose_old_listener,
@@ -179,7 +180,7 @@ pub(crate) async fn start(
         heartbeat: HeartbeatSettings::new(config.heartbeat_interval),
         enrolled,
         keeper,
-        management_url: config.management_url.clone(),
+        management: ManagementPlace::of(config),
         new_start,
     };
     start_tasks(&shared, inputs, tasks);

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     database_clock::DatabaseClock,
     hearing::Hearing,
+    https::HttpsCertificate,
     metrics::figures::Figures,
     newly_connected::NewlyConnected,
     ops::{
@@ -62,6 +63,8 @@ pub struct App {
     pub bus_access: BusAccess,
     /// The fleet's CA.
     pub pki: Arc<Pki>,
+    /// What the API is served with.
+    pub https: HttpsCertificate,
     /// Wakes the task that publishes placements.
     pub publisher: Wake,
     /// Wakes the task that sends commands that end access directly.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use vpnmanager_nats::ids::NodeId;
+use vpnmanager_openapi::server::tls::{self, TlsConfig};
 use vpnmanager_openapi::server::{self, HttpConfig, TrustedProxies};
 use vpnmanager_profile::fleet_name::FleetName;
 use vpnmanager_runtime::config::{Cli, ConfigError, EXPECTED_KEY, Service, Setting, weakness};
@@ -22,6 +23,7 @@ mod database;
 mod events;
 mod health;
 mod history;
+mod https;
 mod public_url;
 mod webhooks;
 
@@ -50,6 +52,8 @@ pub const SERVICE: Service = Service {
     settings: &[
         SETTINGS,
         server::SETTINGS,
+        tls::SETTINGS,
+        public_url::SETTINGS,
         callers::SETTINGS,
         database::SETTINGS,
         FLEET_SETTINGS,
@@ -196,6 +200,12 @@ pub struct Config {
     pub trusted_proxies: TrustedProxies,
     /// PUBLIC_URL: without it there are no links to profiles.
     pub public_url: Option<PublicUrl>,
+    /// PUBLIC_URLS: the first is also what `public_url` is where that is not given.
+    pub public_urls: Option<Vec<PublicUrl>>,
+    /// HTTPS.
+    pub tls: TlsConfig,
+    /// TLS_ON_LOOPBACK.
+    pub tls_on_loopback: bool,
     /// FLEET_NAME: without it clients show for a profile where it leads to.
     pub fleet_name: Option<FleetName>,
     /// PACKAGES_DIR: without packages in it there is no `/install.sh`.

@@ -9,6 +9,7 @@ pub mod bus_access;
 pub mod bus_reach;
 pub mod database_clock;
 pub mod hearing;
+pub mod https;
 pub mod newly_connected;
 pub mod pki;
 mod pooler;
@@ -19,6 +20,8 @@ pub mod start;
 pub mod storage;
 pub mod traffic_watch;
 mod waiting;
+
+mod doctor;
 
 pub mod metrics;
 pub mod user_traces;

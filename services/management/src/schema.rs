@@ -168,6 +168,11 @@ pub async fn connect_as_service(config: &DatabaseConfig) -> Result<DatabaseConne
     }
 }
 
+/// One connection of the service's role to the database as it is, for who only looks.
+pub(crate) async fn connect_to_look(config: &DatabaseConfig) -> Result<DatabaseConnection, SchemaError> {
+    connect(config, config.connection_url()).await
+}
+
 async fn connect(config: &DatabaseConfig, url: SecretString) -> Result<DatabaseConnection, SchemaError> {
     let reach = reach_of(config, &url)?;
     let failed = |source| connecting_failed(config, source, reach.place());

@@ -25,6 +25,7 @@ use crate::{
     config::{BusConfig, Config},
     database_clock::DatabaseClock,
     hearing::Hearing,
+    https::HttpsCertificate,
     metrics::figures::Figures,
     newly_connected::NewlyConnected,
     ops::{
@@ -128,6 +129,7 @@ pub async fn start(config: Config, tasks: &Tasks) -> anyhow::Result<App> {
         topology,
         bus_access,
         pki,
+        https: HttpsCertificate::default(),
         publisher,
         urgent: Wake::new(),
         listeners: Wake::new(),
@@ -223,7 +225,7 @@ async fn connect_database(
 }
 
 /// Where the bus is, and whose certificate it has.
-fn bus_address(config: &BusConfig) -> BusAddress {
+pub(crate) fn bus_address(config: &BusConfig) -> BusAddress {
     let mut address = BusAddress {
         urls: config.url.clone(),
         ca_file: None,

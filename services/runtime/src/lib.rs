@@ -24,3 +24,5 @@ pub mod names;
 
 pub use vpnmanager_secret_file as secret_file;
 pub mod tls;
+
+pub mod doctor;

@@ -1,9 +1,15 @@
 //! One TLS provider in the whole process: aws-lc-rs. And what it thinks of a file of certificates, before a connection needs it.
 
+mod fingerprint;
+mod pinned;
+
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use thiserror::Error;
+
+pub use fingerprint::{Fingerprint, NoFingerprint};
+pub use pinned::PinnedAuthority;
 
 /// A file of CAs that cannot be used.
 #[derive(Debug, Error)]
@@ -25,6 +31,14 @@ pub enum AuthoritiesError {
 /// # Errors
 /// What is wrong with the file.
 pub fn check_authorities(pem: &[u8]) -> Result<(), AuthoritiesError> {
+    authorities(pem).map(drop)
+}
+
+/// The CAs of a PEM file, as [`check_authorities`] takes them.
+///
+/// # Errors
+/// What is wrong with the file.
+pub fn authorities(pem: &[u8]) -> Result<RootCertStore, AuthoritiesError> {
     let mut roots = RootCertStore::empty();
     for found in CertificateDer::pem_slice_iter(pem) {
         let certificate = found.map_err(|_damaged| AuthoritiesError::Pem)?;
@@ -33,7 +47,7 @@ pub fn check_authorities(pem: &[u8]) -> Result<(), AuthoritiesError> {
     if roots.is_empty() {
         return Err(AuthoritiesError::Empty);
     }
-    Ok(())
+    Ok(roots)
 }
 
 /// Makes aws-lc-rs the provider of every rustls user in this process. Call it first in `main`; calling it again is harmless.

@@ -62,6 +62,7 @@ mod requests {
             node: fixed::node(),
             requested_at: fixed::moment(),
             source: source.map(|address| address.parse().unwrap()),
+            local: false,
             action,
         })
     }

@@ -92,6 +92,17 @@ pub(crate) enum Asking {
 }
 
 impl Asking {
+    /// Does what needs no management, where this is such a command: it returns only where that failed.
+    pub(crate) fn run_here(&self) -> Option<Failure> {
+        if let Self::Audit(audit) = self {
+            return audit.run_here();
+        }
+        if let Self::Export(export) | Self::Users(users::Users::Export(export)) = self {
+            return export.run_here();
+        }
+        None
+    }
+
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
             Self::Users(users) => users.run(desk).await,

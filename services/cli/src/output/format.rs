@@ -93,6 +93,14 @@ impl Output {
         }
     }
 
+    /// Several things that are told together: the whole, or a line for each.
+    pub(crate) fn several(&self, shape: &Shape, whole: &Value, items: &[Value]) -> Result<String, Failure> {
+        match self.format {
+            Format::Json | Format::Yaml => self.one(shape, whole),
+            Format::Table | Format::Csv | Format::Name => self.list(shape, items),
+        }
+    }
+
     /// One of many that come one after the other: a line, or a document of YAML.
     pub(crate) fn line(&self, shape: &Shape, item: &Value) -> Result<String, Failure> {
         match self.format {

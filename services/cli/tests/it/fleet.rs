@@ -108,3 +108,39 @@ async fn an_old_server_is_tried_and_imported() {
     assert_eq!(vpnmanager.json(&["imports", "list"]).as_array().map(Vec::len), Some(1));
     vpnmanager.fails(2, &["import", "/nothing/is/here", "--node", "node-1"]);
 }
+
+#[tokio::test]
+async fn a_node_is_not_drained_without_another_one_replaces_profiles_and_is_deregistered() {
+    let (_stack, vpnmanager) = start().await;
+    vpnmanager.done(&["users", "create", "alice", "--wait=60s"]);
+    assert!(vpnmanager.fails(2, &["nodes", "drain", "node-1"]).contains("--yes"));
+    // No node has an OpenVPN here, so none is known to serve.
+    let refused = vpnmanager.fails(4, &["nodes", "drain", "node-1", "--yes"]);
+    assert!(
+        refused.contains("no other server of the pool can take its clients"),
+        "{refused}"
+    );
+    vpnmanager.done(&["nodes", "undrain", "node-1"]);
+    assert_eq!(vpnmanager.json(&["nodes", "show", "node-1"])["draining"], false);
+
+    vpnmanager.done(&["nodes", "reissue", "start", "node-1", "--yes"]);
+    let reissue = vpnmanager.json(&["nodes", "reissue", "show", "node-1"]);
+    assert_eq!(
+        (&reissue["server_id"], &reissue["total"]),
+        (&"node-1".into(), &1.into())
+    );
+    assert!(vpnmanager.json(&["nodes", "traffic", "node-1"]).is_array());
+    vpnmanager.fails(3, &["pools", "rollout", "start", "nowhere", "--yes"]);
+    let would = vpnmanager.done(&["sessions", "disconnect", "node-1.1.1", "--dry-run"]);
+    assert!(would.starts_with("would end the session node-1.1.1"), "{would}");
+    vpnmanager.fails(3, &["sessions", "disconnect", "node-9.1.1", "--yes"]);
+
+    assert!(
+        vpnmanager
+            .fails(2, &["nodes", "deregister", "node-1"])
+            .contains("--yes")
+    );
+    vpnmanager.done(&["nodes", "deregister", "node-1", "--yes"]);
+    let told = vpnmanager.json(&["audit", "list", "--action", "node_deregistered"]);
+    assert_eq!(told.as_array().map(Vec::len), Some(1), "{told}");
+}

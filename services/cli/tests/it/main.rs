@@ -3,7 +3,9 @@
 // Whole stacks are started and stopped inside futures inside futures.
 #![recursion_limit = "256"]
 
+mod desk;
 mod fleet;
+mod here;
 mod keys;
 mod live;
 mod program;

@@ -132,14 +132,23 @@ impl Program {
 
 /// A management with one node, and the program for it.
 pub(crate) async fn start() -> (Stack, Program) {
-    let options = StackOptions {
-        nodes: 1,
-        tunnels: Some(false),
-        ..StackOptions::default()
-    };
+    start_with(one_node()).await
+}
+
+/// The same, started otherwise.
+pub(crate) async fn start_with(options: StackOptions) -> (Stack, Program) {
     let stack = Stack::start(options).await.expect("a stack");
     let program = Program::at(&stack.state().management_url(), &stack.state().api_key);
     (stack, program)
+}
+
+/// A management with one node, without tunnels.
+pub(crate) fn one_node() -> StackOptions {
+    StackOptions {
+        nodes: 1,
+        tunnels: Some(false),
+        ..StackOptions::default()
+    }
 }
 
 /// The mode of a file.

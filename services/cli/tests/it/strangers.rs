@@ -169,3 +169,34 @@ fn what_is_no_management_is_told() {
     let told = Program::at(&serve(somebody), KEY).fails(1, &["users", "list"]);
     assert!(told.contains("is this its URL"), "{told}");
 }
+
+fn behind_a_proxy(request: &str) -> (&'static str, String) {
+    let version = env!("CARGO_PKG_VERSION");
+    // A proxy is told the whole URL.
+    match request.split(' ').nth(1).unwrap_or_default() {
+        "http://management.invalid:8080/health" => (
+            "200 OK",
+            format!(r#"{{"status": "ok", "problems": [], "version": "{version}", "server_id": "m"}}"#),
+        ),
+        path if path.starts_with("http://management.invalid:8080/api/") => (
+            "200 OK",
+            r#"{"items": [{"server_id": "n1", "state": "healthy"}]}"#.to_owned(),
+        ),
+        _ => ("502 Bad Gateway", "<html>".to_owned()),
+    }
+}
+
+#[test]
+fn a_management_that_only_a_proxy_reaches_is_well_for_the_doctor() {
+    let proxy = serve(behind_a_proxy);
+    let variables = [
+        ("MANAGEMENT_URL", "http://management.invalid:8080"),
+        ("API_KEY", KEY),
+        ("http_proxy", proxy.as_str()),
+    ];
+    let report = Program::with(&variables).json(&["doctor"]);
+    assert_eq!(report["outcome"], "ok", "{report:#}");
+    let checks = report["checks"].as_array().expect("checks");
+    let reach = checks.iter().find(|check| check["id"] == "reach").expect("reach");
+    assert_eq!(reach["found"], "management.invalid:8080 is reached through a proxy");
+}

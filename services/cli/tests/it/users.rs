@@ -4,8 +4,9 @@ use std::fs;
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use vpnmanager_testbed::stack::StackOptions;
 
-use crate::program::{mode, start};
+use crate::program::{mode, one_node, start, start_with};
 
 #[tokio::test]
 async fn a_user_is_created_shown_changed_and_removed() {
@@ -101,4 +102,42 @@ async fn lists_go_in_and_out_as_csv_and_follow_all_pages() {
         vpnmanager.json(&["users", "show", "user0000"])["active"],
         Value::Bool(false)
     );
+}
+
+#[tokio::test]
+async fn new_profiles_take_the_place_of_old_ones_and_links_to_them_are_made_and_revoked() {
+    let options = StackOptions {
+        management_env: vec![("PUBLIC_URL".to_owned(), "https://vpn.example.com".to_owned())],
+        ..one_node()
+    };
+    let (_stack, vpnmanager) = start_with(options).await;
+    vpnmanager.done(&["users", "create", "alice", "--wait=60s"]);
+    let profile = || vpnmanager.done(&["users", "profile", "alice"]);
+    let first = profile();
+    vpnmanager.done(&["users", "reissue", "alice", "--wait=60s"]);
+    let second = profile();
+    assert_ne!(first, second);
+    let reissue = ["devices", "reissue", "alice", "default", "--old-profiles", "revoke"];
+    assert!(vpnmanager.fails(2, &reissue).contains("--yes"));
+    vpnmanager.done(&[reissue.as_slice(), &["--yes", "--wait=60s"]].concat());
+    assert_ne!(second, profile());
+
+    let made = vpnmanager.json(&["users", "link", "alice", "--ttl", "2h", "--uses", "3"]);
+    let url = made["url"].as_str().unwrap();
+    assert!(url.starts_with("https://vpn.example.com/"), "{url}");
+    vpnmanager.json(&["devices", "link", "alice", "default"]);
+    let links = vpnmanager.json(&["links", "list", "alice"]);
+    assert_eq!(links.as_array().map(Vec::len), Some(2));
+    assert!(!links.to_string().contains(url), "{links}");
+    let id = made["id"].to_string();
+    vpnmanager.done(&["links", "delete", "alice", &id, "--yes"]);
+    let left = vpnmanager.json(&["links", "list", "alice"]);
+    assert_eq!(
+        (left.as_array().map(Vec::len), &left[0]["uses_left"]),
+        (Some(1), &json!(1))
+    );
+
+    assert!(vpnmanager.json(&["users", "traffic", "alice"]).is_array());
+    let entry = vpnmanager.first_line(&["audit", "follow", "--action", "user_created"]);
+    assert!(entry.contains("alice"), "{entry}");
 }

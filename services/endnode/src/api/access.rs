@@ -1,4 +1,4 @@
-//! Who may use the local API: everybody who has the node's one key.
+//! Who may use the local API: everybody who has the node's one key, and root at its socket.
 
 use secrecy::{ExposeSecret, SecretString};
 use tracing::warn;
@@ -13,7 +13,7 @@ use crate::metrics::work::WorkMetrics;
 
 static REFUSED: LogLimit = LogLimit::new("access was refused");
 
-/// The caller, who presented the key.
+/// The caller, who presented the key, or is root of this machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operator;
 
@@ -47,5 +47,9 @@ impl Authenticator<Operator> for LocalKey {
                 Err(ApiError::unauthorized("this key is not known"))
             }
         })
+    }
+
+    fn local(&self) -> Option<Operator> {
+        Some(Operator)
     }
 }

@@ -171,3 +171,21 @@ fn an_old_server_goes_with_every_mode_but_that_in_which_the_operator_runs_the_ne
         (None, OldServerMode::External)
     );
 }
+
+#[test]
+fn the_local_api_is_served_in_the_clear_within_the_machine_alone_unless_somebody_said_so() {
+    let Err(Stop::Usage(said)) = load(&["--listen", "0.0.0.0:8081"]) else {
+        panic!("it was taken");
+    };
+    assert!(
+        said.contains("ALLOW_PLAIN_HTTP") && said.contains("TLS_CERT_FILE"),
+        "{said}"
+    );
+    for more in [
+        &["--allow-plain-http", "true"][..],
+        &["--tls-cert-file", "/tls.crt", "--tls-key-file", "/tls.key"],
+    ] {
+        loaded(&[&["--listen", "0.0.0.0:8081"][..], more].concat());
+    }
+    assert!(matches!(load(&["--tls-cert-file", "/tls.crt"]), Err(Stop::Usage(_))));
+}

@@ -31,6 +31,7 @@ pub use memberships::Membership;
 pub use meta::Snapshot;
 pub use old_certificates::OldGrant;
 pub use open::Journal;
+pub use readers::peek;
 pub use records::Records;
 pub use sessions::{NotedSession, UnreportedSession};
 pub use users::{Expired, Tally};

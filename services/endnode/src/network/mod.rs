@@ -25,11 +25,13 @@ mod program;
 
 mod error;
 mod keeper;
+mod look;
 mod site;
 
 #[cfg(test)]
 mod fixtures;
 
+pub(crate) use self::look::firewall_table;
 pub use self::{
     keeper::Keeper,
     site::{Site, Tools},

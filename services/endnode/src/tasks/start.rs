@@ -28,6 +28,7 @@ use crate::{
     apply::Issuer,
     coordination::{issue_queue::IssueJobs, new_start::NewStart},
     enrolled::Enrolled,
+    management::ManagementPlace,
     network::Keeper,
     shared::Shared,
 };
@@ -51,7 +52,7 @@ pub struct Inputs {
     /// Keeps the pool's network, where the agent runs OpenVPN.
     pub keeper: Option<Keeper>,
     /// Where management is, if that is configured.
-    pub management_url: Option<String>,
+    pub management: Option<ManagementPlace>,
     /// Ends this run for another one.
     pub new_start: NewStart,
 }
@@ -64,7 +65,7 @@ pub fn start_tasks(shared: &Shared, inputs: Inputs, tasks: &Tasks) {
     let (share, stop) = (|| shared.clone(), || tasks.token());
     let acks = Acks::new(shared);
     let issue = IssueTask::new(inputs.issuer, acks.clone(), readiness.clone());
-    let watch = BusWatch::new(share(), inputs.enrolled, inputs.management_url, inputs.new_start);
+    let watch = BusWatch::new(share(), inputs.enrolled, inputs.management, inputs.new_start);
     let wakes = &node.wakes;
 
     tasks.spawn(

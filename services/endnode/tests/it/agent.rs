@@ -136,6 +136,28 @@ impl Agent {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// What `doctor` says of this node, with these settings instead of its own and these flags. It does not ask management, unless it is told
+    /// where that is.
+    pub(crate) async fn examine(&self, settings: &[(&str, &str)], flags: &[&str]) -> (Option<i32>, Value) {
+        let mut doctor = tokio::process::Command::new(env!("CARGO_BIN_EXE_vpnmanager-endnode"));
+        doctor.args(["doctor", "-o", "json"]).args(flags).env_clear();
+        doctor.current_dir(self.dir.parent().unwrap());
+        doctor
+            .env("SERVER_ID", &self.id)
+            .env("STATE_DIR", &self.dir)
+            .env("LISTEN", format!("127.0.0.1:{}", self.port))
+            .env("API_KEY", KEY)
+            .env("OPENVPN_MODE", "none")
+            .envs(settings.iter().copied());
+        let output = tokio::time::timeout(DEADLINE, doctor.kill_on_drop(true).output()).await;
+        let output = output.unwrap().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let report = serde_json::from_str(&said);
+        let report =
+            report.unwrap_or_else(|error| panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr)));
+        (output.status.code(), report)
+    }
+
     /// Common names that are let in.
     pub(crate) fn allowed(&self) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.dir.join("allow")) else {

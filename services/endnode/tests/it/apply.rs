@@ -27,6 +27,7 @@ pub(crate) fn removal_of(user: &User) -> Intent {
         node: node_id(),
         requested_at: chrono::Utc::now(),
         source: None,
+        local: false,
         action: IntentAction::RemoveUser {
             user_key: user.key,
             username: user.username.clone(),

@@ -8,6 +8,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd,
 };
 use vpnmanager_nats::{ids::CommonName, sign::SignedCertificate};
+use vpnmanager_openapi::server::tls::Pair;
 
 pub(crate) struct Authority {
     pub(crate) pem: String,
@@ -44,6 +45,15 @@ impl Authority {
         params.not_before = now - days(past);
         params.not_after = now + days(left);
         params.signed_by(&csr.public_key, &self.issuer).unwrap().pem()
+    }
+
+    /// A certificate of HTTPS for this name or address, with the CA at its end.
+    pub(crate) fn https(&self, name: &str) -> Pair {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let leaf = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let chain = format!("{leaf}{}", self.pem);
+        Pair::from_pem(chain.as_bytes(), key.serialize_pem().as_bytes()).unwrap()
     }
 
     pub(crate) fn sign_user(&self, common_name: &CommonName, csr: &str) -> SignedCertificate {

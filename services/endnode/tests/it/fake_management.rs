@@ -36,6 +36,7 @@ use vpnmanager_nats::{
     topology::{Topology, TopologyOptions},
 };
 use vpnmanager_openapi::contract::enrolment::Registration;
+use vpnmanager_openapi::server::tls::ServedCertificate;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::{nats::Nats, wait};
 
@@ -113,13 +114,25 @@ pub(crate) struct FakeManagement {
     pub(crate) topology: Topology,
     pub(crate) address: SocketAddr,
     pub(crate) tls_url: String,
-    authority: Arc<Authority>,
+    scheme: &'static str,
+    pub(crate) authority: Arc<Authority>,
     script: Arc<Mutex<Script>>,
     tasks: Tasks,
 }
 
 impl FakeManagement {
     pub(crate) async fn start() -> Self {
+        Self::start_with(Authority::new(), None).await
+    }
+
+    /// With HTTPS, by a certificate of its CA for 127.0.0.1.
+    pub(crate) async fn start_secured() -> Self {
+        let authority = Authority::new();
+        let served = ServedCertificate::new(authority.https("127.0.0.1"));
+        Self::start_with(authority, Some(served)).await
+    }
+
+    async fn start_with(authority: Authority, served: Option<ServedCertificate>) -> Self {
         let mut dir = PathBuf::new();
         let server = Nats::start(|site| {
             dir = site.dir.join("bus");
@@ -151,6 +164,11 @@ impl FakeManagement {
         let bound = vpnmanager_openapi::server::Bound::new(&["127.0.0.1:0".to_owned()])
             .await
             .unwrap();
+        let scheme = if served.is_some() { "https" } else { "http" };
+        let bound = match &served {
+            Some(served) => bound.secured(served),
+            None => bound,
+        };
         let management = Self {
             tls_url: server.tls_url(),
             bus: Arc::new(Mutex::new(Some(server))),
@@ -158,7 +176,8 @@ impl FakeManagement {
             files,
             client,
             topology,
-            authority: Arc::new(Authority::new()),
+            scheme,
+            authority: Arc::new(authority),
             script: Arc::default(),
             tasks: tasks.clone(),
         };
@@ -192,7 +211,7 @@ impl FakeManagement {
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     pub(crate) fn script(&self) -> MutexGuard<'_, Script> {

@@ -18,6 +18,8 @@ mod bus;
 #[cfg(test)]
 mod devices;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod enrol;
 #[cfg(test)]
 mod expiry;
@@ -25,6 +27,8 @@ mod expiry;
 mod faults;
 #[cfg(test)]
 mod groups;
+#[cfg(test)]
+mod https;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod audit_verify;
 mod backup;
 mod bus_init;
 mod ca_rollover;
+mod doctor;
 mod export;
 mod folder;
 mod import;
@@ -53,6 +54,8 @@ pub enum Command {
     RestoreReview(restore_review::RestoreReviewArgs),
     /// Decide what of that holds; management goes on then
     RestoreDecide(restore_decide::RestoreDecideArgs),
+    /// Look at everything that management needs; say what is wrong, why, and which command mends it
+    Doctor(doctor::DoctorArgs),
     /// Print a configuration file with every setting
     ConfigSample,
     /// Write the manual pages and the completions of shells into a folder, as packages have them
@@ -76,6 +79,7 @@ impl Command {
             Some(Self::Restore(args)) => restore::restore(cli, args),
             Some(Self::RestoreReview(args)) => restore_review::restore_review(cli, args),
             Some(Self::RestoreDecide(args)) => restore_decide::restore_decide(cli, args),
+            Some(Self::Doctor(args)) => doctor::doctor(cli, args),
             Some(Self::ConfigSample) => Err(Stop::Done(SERVICE.sample())),
             Some(Self::Manual(args)) => Ok(SERVICE.write_manual::<Self>(&args.out)?),
         }

@@ -12,6 +12,7 @@ use vpnmanager_runtime::{descriptors, log_limit, service_manager, telemetry, tls
 
 use crate::api;
 use crate::config::Config;
+use crate::https::Https;
 use crate::ops::restoration::mark::Undecided;
 use crate::{monitoring, start, waiting};
 
@@ -21,6 +22,7 @@ const SHARE_OF_REQUESTS: f64 = 0.7;
 /// Runs the service.
 pub(super) fn serve(cli: &Cli<impl Sized>) -> Result<(), Stop> {
     let config = Config::load(cli)?;
+    config.check_https(cli)?;
     tls::install_crypto_provider();
     let _log = telemetry::init(&config.log, "management")?;
     let exposed = cli.exposed_secrets();
@@ -64,10 +66,11 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Binds the listener first, so that a wrong address is reported at once.
+/// Binds the listener first, so that a wrong address is reported at once, and a wrong certificate.
 async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
-    let mut bound = listen(config).await?;
-    let figures_at = monitoring::listen(config).await?;
+    let https = Https::prepare(config)?;
+    let mut bound = listen(config, &https).await?;
+    let figures_at = monitoring::listen(config, &https).await?;
     traces::start(tasks, "vpnmanager-management", &config.server_id)?;
     service_manager::status("Connecting to PostgreSQL and to the bus");
     let app = loop {
@@ -76,7 +79,7 @@ async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
             Err(error) => match error.downcast::<Undecided>() {
                 Ok(undecided) => {
                     waiting::until_decided(config, bound, undecided).await?;
-                    bound = listen(config).await?;
+                    bound = listen(config, &https).await?;
                 }
                 Err(error) => return Err(error.context("management cannot start")),
             },
@@ -91,6 +94,10 @@ async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     if let Some(figures_at) = figures_at {
         monitoring::serve(app.clone(), figures_at, tasks);
     }
+    if let Some(served) = https.served() {
+        app.https.serves(served.clone());
+    }
+    https.start(tasks);
     let (service, stop) = (api::application(app, tasks.token()), tasks.token());
     let grace = share(config.shutdown_timeout);
     tasks.spawn("http", async move {
@@ -100,9 +107,10 @@ async fn bring_up(config: &Config, tasks: &Tasks) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn listen(config: &Config) -> anyhow::Result<Bound> {
+async fn listen(config: &Config, https: &Https) -> anyhow::Result<Bound> {
     let bound = Bound::new(&config.listen).await?;
-    Ok(bound.with(config.http).behind(config.trusted_proxies.clone()))
+    let bound = bound.with(config.http).behind(config.trusted_proxies.clone());
+    Ok(https.secure(bound))
 }
 
 fn share(timeout: Duration) -> Duration {

@@ -10,7 +10,7 @@ use super::scope::Scope;
 /// Who asked for a change, from where, and in which request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// `key:<name>`, `link:<id>`, `node:<id>`, `system`, `command` or `unknown`.
+    /// `key:<name>`, `link:<id>`, `node:<id>`, `local:<node>`, `system`, `command` or `unknown`.
     pub name: String,
     /// The address that the request came from.
     pub address: Option<IpAddr>,
@@ -48,6 +48,24 @@ impl Actor {
             address: None,
             request_id: None,
             scope: Scope::default(),
+        }
+    }
+
+    /// Root of the machine of a node, at the socket of its local API, by the node's word.
+    pub fn local(node: &NodeId) -> Self {
+        Self {
+            name: format!("local:{node}"),
+            address: None,
+            request_id: None,
+            scope: Scope::default(),
+        }
+    }
+
+    /// Whose users those are that it creates: what is asked at a node counts for the node, whoever it says that asked.
+    pub fn creator(&self) -> String {
+        match self.name.strip_prefix("local:") {
+            Some(node) => format!("node:{node}"),
+            None => self.name.clone(),
         }
     }
 

@@ -11,7 +11,7 @@ pub(crate) fn text(text: String) -> String {
 
 /// A state of the audit trail as it is shown: with each text in it shortened, and the lists too where this actor is a node.
 pub(crate) fn state_by(actor: &str) -> fn(Value) -> Value {
-    if actor.starts_with("node:") {
+    if ["node:", "local:"].iter().any(|kind| actor.starts_with(kind)) {
         reported_state
     } else {
         state

@@ -9,7 +9,7 @@ struct Told {
 }
 
 /// The time, by the clock of the database, which goes on within a transaction.
-pub(super) async fn database_now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
+pub(crate) async fn database_now(db: &impl ConnectionTrait) -> Result<DateTime<Utc>, DbErr> {
     let statement = Statement::from_string(db.get_database_backend(), "SELECT clock_timestamp() AS now");
     let told = Told::find_by_statement(statement).one(db).await?;
     told.map(|told| told.now)

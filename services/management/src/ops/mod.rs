@@ -37,7 +37,7 @@ pub mod audit_room;
 pub mod busy;
 pub(crate) mod columns;
 mod count;
-mod database_now;
+pub(crate) mod database_now;
 pub mod due;
 pub mod events;
 pub mod figures;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use data_encoding::HEXLOWER;
-use rcgen::SigningKey as _;
+use rcgen::{KeyPair, SigningKey as _};
 use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_nats::ids::{CommonName, NodeId};
 use vpnmanager_profile::tls_crypt_v2::TlsCryptV2ServerKey;
@@ -20,6 +20,10 @@ use super::sealed::Sealer;
 
 /// The default validity of certificates. It is long because the allow-list ends access, not the certificate.
 const DEFAULT_VALIDITY: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+/// Of the certificate of HTTPS, which renews itself.
+const HTTPS_VALIDITY: Duration = Duration::from_secs(90 * 24 * 60 * 60);
+/// No profile takes it for a server's: those begin with `vpn-`.
+pub(super) const HTTPS_NAME: &str = "VPN Manager HTTPS";
 /// How many hex digits of the CA's fingerprint the names of servers contain.
 const FLEET_DIGITS: usize = 8;
 
@@ -81,6 +85,15 @@ pub enum PkiError {
 impl Pki {
     /// Opens the authority in `dir`, or makes one there if the folder holds none. Processes that do so at the same time get the same authority.
     pub fn load_or_create(dir: &Path) -> Result<Self, OpenPkiError> {
+        Self::of(dir, Material::load_or_create(dir)?)
+    }
+
+    /// Opens the authority in `dir` as it is, for who only looks: makes and changes nothing, and waits for nobody.
+    pub fn open(dir: &Path) -> Result<Self, OpenPkiError> {
+        Self::of(dir, Material::read(dir)?)
+    }
+
+    fn of(dir: &Path, material: Material) -> Result<Self, OpenPkiError> {
         let Material {
             ca_pem,
             ca_key,
@@ -88,7 +101,7 @@ impl Pki {
             next,
             former,
             name_prefix,
-        } = Material::load_or_create(dir)?;
+        } = material;
         let first = certificate::read_authority(dir, &ca_pem, ca_key)?;
         let next = next.map(|Pair { pem, key }| certificate::read_authority(dir, &pem, key));
         let server_key = TlsCryptV2ServerKey::from_pem(tls_crypt_v2.expose_secret());
@@ -251,6 +264,16 @@ impl Pki {
             validity: self.server_validity,
         };
         self.sign(self.authority(authority)?, leaf, csr_pem)
+    }
+
+    /// The certificate of HTTPS for these names and addresses, and for this key, by the first authority of the folder. Its common name is none of a
+    /// node's.
+    pub fn sign_https(&self, names: &[String], key: &KeyPair) -> Result<String, PkiError> {
+        let validity = Validity::from_now(HTTPS_VALIDITY, self.first.not_after);
+        let mut params = certificate::leaf(HTTPS_NAME, Purpose::Server, validity, certificate::new_serial());
+        params.subject_alt_names = certificate::names(names).map_err(PkiError::Sign)?;
+        let signed = params.signed_by(key, &self.first.issuer).map_err(PkiError::Sign)?;
+        Ok(signed.pem())
     }
 
     /// Signs a statement of management for a node with ECDSA P-256 and SHA-256 (ASN.1), by the authority with this fingerprint. Everybody who has

@@ -1,5 +1,6 @@
 //! Certificates as OpenVPN needs them: X.509 v3, ECDSA P-256, with the key usages that `remote-cert-tls` checks.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::HEXLOWER;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PublicKeyData as _, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData as _, SanType, SerialNumber, date_time_ymd,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use vpnmanager_nats::security::BACKDATED;
@@ -91,6 +92,15 @@ pub(super) fn leaf(
         Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
     }];
     params
+}
+
+/// The names and addresses that a certificate of HTTPS is for.
+pub(super) fn names(names: &[String]) -> Result<Vec<SanType>, rcgen::Error> {
+    let name = |name: &String| match name.parse::<IpAddr>() {
+        Ok(address) => Ok(SanType::IpAddress(address)),
+        Err(_name) => name.as_str().try_into().map(SanType::DnsName),
+    };
+    names.iter().map(name).collect()
 }
 
 /// Random, positive and of full length (RFC 5280, section 4.1.2.2).

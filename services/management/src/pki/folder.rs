@@ -14,7 +14,7 @@ use super::certificate;
 use super::open_error::OpenPkiError;
 
 /// The certificate of the authority.
-const CA_CERTIFICATE: &str = "ca.pem";
+pub(crate) const CA_CERTIFICATE: &str = "ca.pem";
 const CA_KEY: &str = "ca.key";
 const TLS_CRYPT_KEY: &str = "tls-crypt-v2.key";
 const LOCK: &str = ".lock";
@@ -67,7 +67,12 @@ impl Material {
         if !dir.join(CA_CERTIFICATE).exists() {
             create(dir)?;
         }
-        let missing: Vec<_> = [CA_KEY, TLS_CRYPT_KEY]
+        Self::read(dir)
+    }
+
+    /// Reads the files as they are, without the lock, which would be a file of its own: makes and changes nothing.
+    pub(super) fn read(dir: &Path) -> Result<Self, OpenPkiError> {
+        let missing: Vec<_> = [CA_CERTIFICATE, CA_KEY, TLS_CRYPT_KEY]
             .into_iter()
             .filter(|name| !dir.join(name).exists())
             .collect();

@@ -11,5 +11,6 @@ mod sealed;
 pub use authority::{Pki, PkiError, Signed};
 pub use csr::InvalidCsr;
 pub use facts::CertificateFacts;
-pub(crate) use folder::{FILES, all_certificates};
+pub(crate) use facts::first_certificate;
+pub(crate) use folder::{CA_CERTIFICATE, FILES, all_certificates};
 pub use open_error::OpenPkiError;

@@ -6,6 +6,9 @@ use poem::test::TestResponse;
 use sea_orm::{ConnectionTrait as _, DatabaseConnection, TransactionTrait as _};
 use serde_json::{Value, json};
 use vpnmanager_entities::api_key::Role;
+use vpnmanager_management::https::OwnCertificate;
+use vpnmanager_openapi::contract::join_token;
+use vpnmanager_openapi::server::tls::ServedCertificate;
 use vpnmanager_testbed::wait;
 
 use crate::database::{number, run};
@@ -320,4 +323,27 @@ async fn whoever_waited_for_the_token_looks_at_it_again() {
     .await;
     enrolment.assert_status(StatusCode::CREATED);
     problem_of(revocation, StatusCode::CONFLICT).await;
+}
+
+#[tokio::test]
+async fn a_token_names_the_ca_of_the_https_that_it_is_told_to() {
+    let stack = Stack::start().await;
+    let plain = make(&stack, json!({})).await.token;
+    assert_eq!(join_token::split(&plain), (plain.as_str(), None));
+
+    let folder = &stack.config.pki.dir;
+    let own = OwnCertificate::new(folder, "management-test", vec!["localhost".to_owned()]);
+    stack
+        .app
+        .https
+        .serves(ServedCertificate::new(own.current().expect("a certificate")));
+    for node in ["node-1", "node-2"] {
+        let token = make(&stack, json!({ "server_id": node })).await.token;
+        let (secret, authority) = join_token::split(&token);
+        assert_eq!(authority, Some(stack.app.pki.ca_fingerprint()));
+        // An agent of an older release sends all of it.
+        enrolled(&stack, node, if node == "node-1" { secret } else { &token }).await;
+    }
+    // What was made before goes on.
+    enrolled(&stack, "node-3", &plain).await;
 }

@@ -36,6 +36,7 @@ mod api_users;
 mod backup;
 mod callers;
 mod certificates;
+mod doctor;
 mod enrolment;
 mod events;
 mod exporting;

@@ -16,6 +16,7 @@ use super::masking::mask_secrets;
 use super::sample::sample;
 use super::service_link::service_links;
 use super::setting::Setting;
+use super::shown::ShownSetting;
 use super::unknown::unknown_variables;
 use crate::process::Stop;
 
@@ -240,17 +241,40 @@ impl<S> Cli<S> {
             .collect()
     }
 
+    /// Every setting with the value that `config` has for it, secrets masked, and where that came from.
+    ///
+    /// # Errors
+    /// The configuration file cannot be read, as for [`Self::load`].
+    pub fn shown<C: Serialize>(&self, config: &C) -> Result<Vec<ShownSetting>, ConfigError> {
+        let mut values = serde_json::to_value(config).map_err(|error| ConfigError::Table(error.to_string()))?;
+        mask_secrets(&mut values, self.service.all_settings());
+        let layers = self.layers();
+        let used = self.service.all_settings().filter(|setting| !setting.is_ignored());
+        used.map(|setting| {
+            let origin = layers.origin(setting.key);
+            origin.map(|origin| ShownSetting::of(setting, &values, origin))
+        })
+        .collect()
+    }
+
+    /// Variables of the environment that look like ours and are none, in words.
+    #[must_use]
+    pub fn unknown_variables(&self) -> Vec<String> {
+        let settings: Vec<&'static Setting> = self.service.all_settings().collect();
+        unknown_variables(&settings, &self.env)
+    }
+
     /// Logs each variable of the environment that looks like ours and is none, in one warning: whoever set it thinks that it works. Those
     /// that Kubernetes sets under the name of a setting have a warning of their own.
     pub fn warn_of_unknown_variables(&self) {
-        let settings: Vec<&'static Setting> = self.service.all_settings().collect();
-        let unknown = unknown_variables(&settings, &self.env);
+        let unknown = self.unknown_variables();
         if !unknown.is_empty() {
             warn!(
                 variables = unknown.join(", "),
                 "Variables of the environment look like settings and are none: they have no effect"
             );
         }
+        let settings: Vec<&'static Setting> = self.service.all_settings().collect();
         let links = service_links(&settings, &self.env);
         if !links.is_empty() {
             warn!(

@@ -13,6 +13,7 @@ mod quotes;
 mod sample;
 mod service_link;
 mod setting;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod unknown;
@@ -23,3 +24,4 @@ pub use error::ConfigError;
 pub use manual::ManualArgs;
 pub use masking::{MASK, masked};
 pub use setting::Setting;
+pub use shown::ShownSetting;

@@ -20,6 +20,9 @@ pub(crate) struct Up {
     /// Number of nodes
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=60))]
     nodes: u8,
+    /// Serve management with HTTPS, by a certificate of the fleet's CA
+    #[arg(long)]
+    tls: bool,
 }
 
 impl Up {
@@ -39,6 +42,7 @@ impl Up {
             service: true,
             lifetime: Lifetime::Kept(dir.clone()),
             usual_ports: true,
+            tls: self.tls,
             progress: screen::step,
             ..StackOptions::default()
         };

@@ -121,6 +121,7 @@ impl Stack {
                 .iter()
                 .map(|(part, program)| (part.to_string(), program.clone()))
                 .collect(),
+            tls: options.tls,
             management_env: options.management_env.clone(),
             node_env: options.node_env.clone(),
             service: None,

@@ -168,13 +168,16 @@ impl Stack {
 
     async fn start_management(&mut self, part: Part) -> Result<(), StackError> {
         let process = self.launch_part(part)?;
-        let url = match part {
-            Part::Replica(number) => self.state.replica(number).map(ReplicaState::url).unwrap_or_default(),
-            Part::Management | Part::Nats | Part::Postgres | Part::Node(_) | Part::Openvpn(_) => {
-                self.state.management_url()
+        match part {
+            Part::Replica(number) => {
+                let url = self.state.replica(number).map(ReplicaState::url).unwrap_or_default();
+                healthy(&process, || Api::new(url.clone(), None)).await
             }
-        };
-        healthy(&process, &url).await
+            // At its first start it makes the CA that its certificate is of.
+            Part::Management | Part::Nats | Part::Postgres | Part::Node(_) | Part::Openvpn(_) => {
+                healthy(&process, || self.state.api(None)).await
+            }
+        }
     }
 
     async fn start_node(&mut self, number: u8) -> Result<(), StackError> {
@@ -182,7 +185,7 @@ impl Stack {
             self.renew_join_token(number).await?;
         }
         let process = self.launch_part(Part::Node(number))?;
-        healthy(&process, &self.state.node_url(number)).await?;
+        healthy(&process, || Api::new(self.state.node_url(number), None)).await?;
         if self.state.network.is_some() && self.state.mode(number) == NodeMode::Managed {
             self.await_openvpn(number, START).await?;
         }
@@ -237,9 +240,15 @@ impl Stack {
     }
 }
 
-async fn healthy(process: &Process, url: &str) -> Result<(), StackError> {
-    let api = Api::new(url, None);
-    let health = async || api.get("/health").await.and_then(|answer| answer.expect(200)).map(drop);
+/// The interface is made anew for each look.
+async fn healthy(process: &Process, api: impl Fn() -> Api) -> Result<(), StackError> {
+    let health = async || {
+        api()
+            .get("/health")
+            .await
+            .and_then(|answer| answer.expect(200))
+            .map(drop)
+    };
     process.ready(START, health).await?;
     Ok(())
 }

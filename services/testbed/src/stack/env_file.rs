@@ -1,6 +1,6 @@
 //! The shell file with the addresses, pids and files of the stack, for people and scripts.
 
-use std::fmt::Display;
+use std::{fmt::Display, path::PathBuf};
 
 use super::{
     Part, State, listener,
@@ -11,6 +11,9 @@ impl State {
     /// `NAME='value'` lines. A part that does not run has an empty pid.
     #[must_use]
     pub fn env_file(&self) -> String {
+        let management_ca = self.tls.then(|| line("MANAGEMENT_CA", self.ca_file().display()));
+        // The command line reads these from the environment.
+        let exported = if self.tls { " MANAGEMENT_CA" } else { "" };
         let mut lines = vec![
             line("MANAGEMENT_URL", self.management_url()),
             line("API_KEY", &self.api_key),
@@ -23,6 +26,8 @@ impl State {
             line("NATS_PID", self.pid(Part::Nats)),
             line("POSTGRES_PID", self.pid(Part::Postgres)),
         ];
+        lines.extend(management_ca);
+        lines.push(format!("export MANAGEMENT_URL API_KEY{exported}\n"));
         lines.extend(self.service_lines().into_iter().map(|(name, value)| line(name, value)));
         for node in &self.nodes {
             let number = node.number;
@@ -45,7 +50,23 @@ impl State {
     /// Management's URL for callers on this machine.
     #[must_use]
     pub fn management_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.management_port)
+        format!("{}://127.0.0.1:{}", self.scheme(), self.management_port)
+    }
+
+    /// The same for its nodes.
+    #[must_use]
+    pub fn management_url_for_nodes(&self) -> String {
+        format!("{}://{}:{}", self.scheme(), self.gateway(), self.management_port)
+    }
+
+    /// The fleet's CA, which management makes at its first start.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.dir.join("pki/ca.pem")
+    }
+
+    fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
     }
 
     /// The database's URL.

@@ -42,7 +42,7 @@ impl Stack {
     /// Management's API with the admin key.
     #[must_use]
     pub fn api(&self) -> Api {
-        Api::new(self.state.management_url(), Some(&self.state.api_key))
+        self.state.api(Some(&self.state.api_key))
     }
 
     /// The same of one more management.

@@ -73,6 +73,8 @@ pub struct StackOptions {
     pub service: bool,
     /// How long it lives.
     pub lifetime: Lifetime,
+    /// Whether management serves HTTPS, with a certificate of the fleet's CA.
+    pub tls: bool,
     /// Whether to use the ports 8080, 4222 and 8222 if they are free, and not random ones.
     pub usual_ports: bool,
     /// The ports of a bus behind a proxy of the caller. `None`: nodes connect to the bus directly.
@@ -106,6 +108,7 @@ impl Default for StackOptions {
             durability: Durability::Fast,
             service: false,
             lifetime: Lifetime::Owner,
+            tls: false,
             usual_ports: false,
             bus_ports: None,
             node_disk: None,

@@ -14,10 +14,12 @@ impl State {
         let program = self.program(Part::Management, binaries::management)?;
         let mut listen = format!("127.0.0.1:{}", self.management_port);
         let mut public_bus = format!("tls://127.0.0.1:{}", self.nats_port);
+        let mut public_urls = self.management_url();
         if let Some(network) = &self.network {
             listen = format!("{listen},{}:{}", network.gateway(), self.management_port);
             let port = self.public_nats_port.unwrap_or(self.nats_port);
             public_bus = format!("tls://{}:{port}", network.gateway());
+            public_urls = format!("{public_urls},{}", self.management_url_for_nodes());
         }
         let mut spec = Spec::new("management", program, &work, self.log(Part::Management))
             .env("SERVER_ID", "management-server")
@@ -29,6 +31,12 @@ impl State {
             .env("BUS_PUBLIC_URLS", public_bus)
             .env("PKI_DIR", self.dir.join("pki"))
             .env("RUST_BACKTRACE", "1");
+        if self.tls {
+            spec = spec.env("PUBLIC_URLS", public_urls).env("TLS_ON_LOOPBACK", "true");
+        } else if self.network.is_some() {
+            // The network of the stack is within this machine.
+            spec = spec.env("ALLOW_PLAIN_HTTP", "true");
+        }
         spec.open_files = self.management_open_files;
         Ok(self
             .management_env
@@ -45,6 +53,10 @@ impl State {
         spec.program = self.program(part, binaries::management)?;
         spec.dir = self.folder(&format!("work/{part}"), 0o700)?;
         spec.log = self.log(part);
+        if self.tls {
+            // It listens at a loopback address alone.
+            spec = spec.env("TLS_ON_LOOPBACK", "false");
+        }
         Ok(spec
             .env("SERVER_ID", format!("management-{part}"))
             .env("LISTEN", format!("127.0.0.1:{}", replica.port)))
@@ -65,10 +77,7 @@ impl State {
         )
         .netns(namespace.map(|namespace| namespace.name.as_str()))
         .env("SERVER_ID", format!("node-{number}"))
-        .env(
-            "MANAGEMENT_URL",
-            format!("http://{}:{}", self.gateway(), self.management_port),
-        )
+        .env("MANAGEMENT_URL", self.management_url_for_nodes())
         .env("API_KEY", &self.api_key)
         .env("JOIN_TOKEN_FILE", self.join_token_file(number))
         .env("STATE_DIR", self.node_dir(number))
@@ -76,6 +85,8 @@ impl State {
         .env("RUST_BACKTRACE", "1");
         spec = match namespace {
             Some(namespace) => {
+                // The network of the stack is within this machine.
+                let spec = spec.env("ALLOW_PLAIN_HTTP", "true");
                 let spec = match node.mode {
                     NodeMode::Managed => {
                         let spec = spec

@@ -55,6 +55,9 @@ pub struct State {
     pub nats: Option<Identity>,
     /// Management's port.
     pub management_port: u16,
+    /// Whether it serves HTTPS.
+    #[serde(default)]
+    pub tls: bool,
     /// Management.
     pub management: Option<Identity>,
     /// More managements beside it.

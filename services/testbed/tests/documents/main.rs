@@ -2,6 +2,7 @@
 //! actions, HTTP routes, quoted messages, links, figures. And units of systemd. It reads files only; no server is started.
 
 mod actions;
+mod checks;
 mod compose;
 mod links;
 mod markdown;

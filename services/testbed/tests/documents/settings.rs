@@ -21,8 +21,9 @@ const PROGRAMS: [(&str, &str); 2] = [
 ];
 
 /// The tables that both programs have.
-const SHARED: [&str; 3] = [
+const SHARED: [&str; 4] = [
     "openapi/src/server/config.rs",
+    "openapi/src/server/tls/config.rs",
     "services/runtime/src/telemetry.rs",
     "services/runtime/src/metrics/config.rs",
 ];

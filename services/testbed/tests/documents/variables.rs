@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::{markdown, settings, sources};
 
 /// Names that others define.
-const OF_OTHERS: [&str; 11] = [
+const OF_OTHERS: [&str; 12] = [
     "CREDENTIALS_DIRECTORY",
+    "CURL_CA_BUNDLE",
     "INSTA_UPDATE",
     "NO_COLOR",
     "OTEL_EXPORTER_OTLP_ENDPOINT",

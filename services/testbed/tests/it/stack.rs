@@ -88,3 +88,33 @@ async fn a_created_user_connects_and_a_suspended_one_does_not() {
     alice.client.restart().await.unwrap();
     alice.client.refused(wait::SOON).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_stack_with_https_enrols_its_nodes_and_says_which_ca_to_believe() {
+    let options = StackOptions {
+        nodes: 1,
+        tunnels: Some(false),
+        tls: true,
+        ..StackOptions::default()
+    };
+    let stack = Stack::start(options).await.unwrap();
+    let state = stack.state();
+    assert!(state.management_url().starts_with("https://"));
+    let env = std::fs::read_to_string(state.home.join("env")).unwrap();
+    assert!(
+        env.contains(&format!("MANAGEMENT_CA='{}'", state.ca_file().display())),
+        "{env}"
+    );
+    assert!(env.contains("MANAGEMENT_URL='https://127.0.0.1:"), "{env}");
+    let created = stack
+        .api()
+        .post("/api/users?wait=20s", &json!({ "username": "alice" }))
+        .await
+        .unwrap();
+    created.expect(201).unwrap();
+    let stranger = vpnmanager_testbed::api::Api::new(state.management_url(), None);
+    assert!(
+        stranger.get("/health").await.is_err(),
+        "nobody else's client believes that CA"
+    );
+}

@@ -47,7 +47,7 @@ pub(crate) enum Audit {
     Follow(Follow),
     /// Write entries into a file or print them, the oldest first
     Export(export::Export),
-    /// Look whether somebody changed the newest entries; exit code 1 if so
+    /// Look whether somebody changed the newest entries, or those of files; exit code 1 if so
     Verify(verify::Verify),
 }
 
@@ -80,6 +80,14 @@ pub(crate) struct Follow {
 }
 
 impl Audit {
+    /// What needs no management, where this is such a command.
+    pub(super) fn run_here(&self) -> Option<Failure> {
+        match self {
+            Self::Verify(verify) => verify.run_here(),
+            Self::List(_) | Self::Follow(_) | Self::Export(_) => None,
+        }
+    }
+
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(desk).await,

@@ -1,11 +1,15 @@
 //! `audit verify`.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::Args;
 use serde_json::Value;
 
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
+use crate::management_program::become_it;
 use crate::output::{Look, Shape, column, tidy};
 
 const VERIFICATION: Shape = Shape {
@@ -36,9 +40,50 @@ pub(crate) struct Verify {
     /// How many of the newest entries, up to 100,000 [default: 10,000]
     #[arg(long, value_name = "NUMBER")]
     entries: Option<u64>,
+    /// File to verify on this machine, without asking management: an export, an archive or a dump; repeat it for each. Runs vpnmanager-management
+    /// audit-verify
+    #[arg(long, value_name = "FILE", requires = "ca", conflicts_with = "entries")]
+    file: Vec<PathBuf>,
+    /// The files are a part of the trail: what was before it is not missed
+    #[arg(long, requires = "file")]
+    part: bool,
+    /// File with the certificate of the fleet's authority, which signs the checkpoints; former ones follow it
+    #[arg(long, value_name = "FILE", requires = "file")]
+    ca: Option<PathBuf>,
+    /// Hash of a checkpoint that was noted before, which must still be in the files
+    #[arg(long, value_name = "HASH", requires = "file")]
+    expect: Option<String>,
 }
 
 impl Verify {
+    /// Becomes the program that verifies files, where there are some. It returns only where that cannot be.
+    pub(super) fn run_here(&self) -> Option<Failure> {
+        (!self.file.is_empty()).then(|| {
+            become_it(
+                "audit-verify",
+                self.arguments(),
+                "verify the files on one that has it; it needs nothing else of management",
+            )
+        })
+    }
+
+    fn arguments(&self) -> Vec<OsString> {
+        let mut arguments = Vec::new();
+        for file in &self.file {
+            arguments.extend([OsString::from("--file"), file.into()]);
+        }
+        if self.part {
+            arguments.push("--part".into());
+        }
+        if let Some(ca) = &self.ca {
+            arguments.extend([OsString::from("--ca"), ca.into()]);
+        }
+        if let Some(hash) = &self.expect {
+            arguments.extend([OsString::from("--expect"), hash.into()]);
+        }
+        arguments
+    }
+
     pub(super) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         let body = types::AuditVerificationRequest::builder().entries(self.entries.map(Value::from));
         let working = desk.working("Verifying");

@@ -1,5 +1,6 @@
 //! `users profile`, `users link`, `users import` and `users export`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::commands::secret::To;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
+use crate::management_program::become_it;
 use crate::names;
 use crate::output::tidy;
 
@@ -68,6 +70,9 @@ pub(crate) struct Export {
     /// Only users who are not suspended, or with false only those who are
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     active: Option<bool>,
+    /// Folder for files that other programs read: the users, and their certificates as easy-rsa has them. Runs vpnmanager-management export
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["file", "group", "active"])]
+    dir: Option<PathBuf>,
 }
 
 impl Profile {
@@ -120,6 +125,17 @@ impl Import {
 }
 
 impl Export {
+    /// Becomes the program that writes such files, where they are wanted. It returns only where that cannot be.
+    pub(crate) fn run_here(&self) -> Option<Failure> {
+        let folder = self.dir.as_ref()?;
+        let mut arguments = vec![OsString::from("--dir"), folder.into()];
+        if let Some(node) = &self.node {
+            arguments.extend([OsString::from("--node"), node.into()]);
+        }
+        let elsewhere = "run `vpnmanager-management export` where management runs, which has the database";
+        Some(become_it("export", arguments, elsewhere))
+    }
+
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         let request = given!(
             desk.api.export_users(),

@@ -1,7 +1,5 @@
 //! Creating a user: management decides, this node asks for it.
 
-use std::net::IpAddr;
-
 use chrono::Utc;
 use poem_openapi::{Object, payload::Json, types::Example};
 use vpnmanager_nats::{
@@ -12,6 +10,7 @@ use vpnmanager_openapi::{problem::ApiError, time::Timestamp};
 
 use super::{
     answers::Created,
+    asker::Asker,
     local_user::{LocalUser, UserState},
     read,
 };
@@ -34,7 +33,7 @@ pub(super) struct NewUser {
     expires_at: Option<Timestamp>,
 }
 
-pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr>) -> Result<Created, ApiError> {
+pub(super) async fn create(shared: &Shared, user: NewUser, asker: Asker) -> Result<Created, ApiError> {
     let now = Utc::now();
     let expires_at = user.expires_at.map(Timestamp::to_utc);
     if expires_at.is_some_and(|end| end <= now) {
@@ -45,7 +44,8 @@ pub(super) async fn create(shared: &Shared, user: NewUser, source: Option<IpAddr
         id: IntentId::new(),
         node: shared.node.id.clone(),
         requested_at: now,
-        source,
+        source: asker.address,
+        local: asker.is_local,
         action: IntentAction::CreateUser {
             username: username.clone(),
             expires_at,

@@ -1,7 +1,5 @@
 //! Deleting a user: at once on this node, then everywhere.
 
-use std::net::IpAddr;
-
 use chrono::Utc;
 use poem_openapi::payload::Json;
 use vpnmanager_nats::{
@@ -13,6 +11,7 @@ use vpnmanager_openapi::problem::ApiError;
 
 use super::{
     answers::Deleted,
+    asker::Asker,
     create::refused,
     local_user::{LocalUser, UserState},
 };
@@ -22,7 +21,7 @@ use crate::{
     shared::Shared,
 };
 
-pub(super) async fn delete(shared: &Shared, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
+pub(super) async fn delete(shared: &Shared, username: Username, asker: Asker) -> Result<Deleted, ApiError> {
     let name = username.clone();
     let known = shared
         .journal
@@ -30,18 +29,19 @@ pub(super) async fn delete(shared: &Shared, username: Username, source: Option<I
     match known.await.map_err(internal)? {
         // The queued create is the newest user of this name.
         (_, true) => cancel(shared, username).await,
-        (Some(held), false) => remove(shared, held, username, source).await,
+        (Some(held), false) => remove(shared, held, username, asker).await,
         (None, false) => Err(not_held(&username)),
     }
 }
 
-async fn remove(shared: &Shared, held: Held, username: Username, source: Option<IpAddr>) -> Result<Deleted, ApiError> {
+async fn remove(shared: &Shared, held: Held, username: Username, asker: Asker) -> Result<Deleted, ApiError> {
     let user_key = held.command.user_key();
     let intent = Intent {
         id: IntentId::new(),
         node: shared.node.id.clone(),
         requested_at: Utc::now(),
-        source,
+        source: asker.address,
+        local: asker.is_local,
         action: IntentAction::RemoveUser {
             user_key,
             username: username.clone(),

@@ -7,6 +7,7 @@ mod delete;
 mod read;
 
 mod answers;
+mod asker;
 mod local_user;
 
 pub(super) use operations::UsersApi;

@@ -15,6 +15,7 @@ use vpnmanager_openapi::{
 
 use super::{
     answers::{Created, Deleted},
+    asker::Asker,
     create::{NewUser, create},
     delete::delete,
     local_user::LocalUser,
@@ -64,7 +65,7 @@ impl UsersApi {
         source: &RemoteAddr,
         user: Json<NewUser>,
     ) -> Result<Created, ApiError> {
-        create(node.shared()?, user.0, ip_of(source)).await
+        create(node.shared()?, user.0, Asker::of(source)).await
     }
 
     /// Get a user
@@ -94,11 +95,6 @@ impl UsersApi {
         /// The user's name.
         username: Path<UsernameText>,
     ) -> Result<Deleted, ApiError> {
-        delete(node.shared()?, username.0.to_username()?, ip_of(source)).await
+        delete(node.shared()?, username.0.to_username()?, Asker::of(source)).await
     }
-}
-
-/// The address that the request came from.
-fn ip_of(source: &RemoteAddr) -> Option<std::net::IpAddr> {
-    source.as_socket_addr().map(std::net::SocketAddr::ip)
 }

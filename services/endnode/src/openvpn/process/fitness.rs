@@ -39,8 +39,24 @@ pub enum UnfitError {
 /// # Errors
 /// [`UnfitError`] says what to do.
 pub async fn check_machine(binary: &Path) -> Result<(), UnfitError> {
+    check_program(binary).await?;
+    check_tunnel_devices()
+}
+
+/// Whether the program is there, and new enough.
+///
+/// # Errors
+/// [`UnfitError::Program`] with the cause.
+pub async fn check_program(binary: &Path) -> Result<(), UnfitError> {
     let program = |error: StartError| UnfitError::Program(error.into());
-    check_version(binary).await.map_err(program)?;
+    check_version(binary).await.map_err(program)
+}
+
+/// Whether tunnel devices can be had here.
+///
+/// # Errors
+/// [`UnfitError::Tunnel`] with the cause.
+pub fn check_tunnel_devices() -> Result<(), UnfitError> {
     // Opening it makes no device.
     open_device(Path::new(TUNNEL_DEVICES)).map(drop)
 }

@@ -23,7 +23,7 @@ mod task;
 
 pub use self::{
     files::ServerFiles,
-    fitness::{UnfitError, check_machine},
+    fitness::{UnfitError, check_machine, check_program, check_tunnel_devices},
     former::{end_first, end_former, end_further},
     launch::Launch,
     log_file::LogKeeper,

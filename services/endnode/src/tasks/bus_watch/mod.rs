@@ -5,6 +5,7 @@ mod places;
 mod renewed;
 mod run;
 
+pub(crate) use self::places::try_present;
 pub use self::{
     renewed::Renewed,
     run::{BusWatch, run},

@@ -16,7 +16,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a place is not used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum PlaceError {
+pub(crate) enum PlaceError {
     #[error("what management says is no address of a bus")]
     Unusable,
     #[error("it is not encrypted, and the bus was: to use it all the same, enrol this node again")]
@@ -29,7 +29,7 @@ pub(super) enum PlaceError {
 
 impl PlaceError {
     /// Why the connection failed, if that was tried.
-    pub(super) fn kind(&self) -> Option<ConnectErrorKind> {
+    pub(crate) fn kind(&self) -> Option<ConnectErrorKind> {
         match self {
             Self::Connect(error) => Some(error.kind()),
             Self::Unusable | Self::Plain | Self::Ca(_) => None,
@@ -38,7 +38,7 @@ impl PlaceError {
 }
 
 /// Opens a connection where the bus was last, beside the client's own, only to learn why that one fails.
-pub(super) async fn try_present(enrolled: &Enrolled) -> Result<(), PlaceError> {
+pub(crate) async fn try_present(enrolled: &Enrolled) -> Result<(), PlaceError> {
     let ca = enrolled.identity.bus_ca.is_some().then(|| enrolled.dir.bus_ca());
     connect(enrolled, &enrolled.identity.bus_place(), ca).await
 }

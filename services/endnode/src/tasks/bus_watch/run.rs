@@ -19,6 +19,7 @@ use super::{
 use crate::{
     coordination::{bus_trouble::Cause, new_start::NewStart},
     enrolled::Enrolled,
+    management::ManagementPlace,
     shared::Shared,
     standing::{StandingReply, ask_standing},
 };
@@ -36,7 +37,7 @@ const UNANSWERED: Duration = Duration::from_secs(30);
 pub struct BusWatch {
     shared: Shared,
     enrolled: Enrolled,
-    management_url: Option<String>,
+    management: Option<ManagementPlace>,
     new_start: NewStart,
     /// When management last answered about a bus that is not there.
     answered: Option<Instant>,
@@ -77,12 +78,12 @@ pub async fn run(
 }
 
 impl BusWatch {
-    /// Without a `management_url` management cannot be asked.
-    pub fn new(shared: Shared, enrolled: Enrolled, management_url: Option<String>, new_start: NewStart) -> Self {
+    /// Without a place management cannot be asked.
+    pub fn new(shared: Shared, enrolled: Enrolled, management: Option<ManagementPlace>, new_start: NewStart) -> Self {
         Self {
             shared,
             enrolled,
-            management_url,
+            management,
             new_start,
             answered: None,
             warned: None,
@@ -231,20 +232,14 @@ impl BusWatch {
     }
 
     async fn ask(&self) -> anyhow::Result<StandingReply> {
-        let Some(management_url) = &self.management_url else {
+        let Some(management) = &self.management else {
             anyhow::bail!("MANAGEMENT_URL is not set, so that management cannot be asked");
         };
         let question = Question::new(
             self.shared.node.id.clone(),
             self.enrolled.identity.bus_public_key.clone(),
         );
-        Ok(ask_standing(
-            management_url,
-            &question,
-            &self.enrolled.keys.bus,
-            &self.enrolled.identity.ca,
-        )
-        .await?)
+        Ok(ask_standing(management, &question, &self.enrolled.keys.bus, &self.enrolled.identity).await?)
     }
 
     fn renewed(&mut self) {

@@ -38,8 +38,8 @@ struct AuditEntry {
     reported_at: Option<Timestamp>,
     /// What was done, such as `user_created`.
     action: String,
-    /// Who did it: `key:<name>`, `link:<id>` for whoever has that link to a profile, `node:<id>`, `system`, `command` for a command of
-    /// management's program, or `unknown` for somebody without a valid key.
+    /// Who did it: `key:<name>`, `link:<id>` for whoever has that link to a profile, `node:<id>`, `local:<id>` for root of that node, `system`,
+    /// `command` for a command of management's program, or `unknown` for somebody without a valid key.
     actor: String,
     /// The user concerned.
     username: Option<String>,

@@ -111,7 +111,10 @@ impl Certificate {
     pub(super) fn of(view: CertificateView) -> Self {
         let not_after = view.place.not_after;
         let is_in_use = view.state == CertificateState::Valid;
-        let renews_at = view.not_before.filter(|_| is_in_use);
+        // The files of an operator are renewed by whoever made them.
+        let is_foreign =
+            view.kind == CertificateKind::Https && view.facts.as_ref().is_none_or(|facts| !facts.is_own_https());
+        let renews_at = view.not_before.filter(|_| is_in_use && !is_foreign);
         let renews_at = renews_at.and_then(|not_before| view.kind.renews_at(not_before, not_after));
         let [subject, issuer, serial, fingerprint] = match view.facts {
             Some(facts) => [facts.subject, facts.issuer, facts.serial_hex, facts.fingerprint].map(Some),

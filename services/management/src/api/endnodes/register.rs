@@ -9,6 +9,7 @@ use vpnmanager_nats::ids::NodeId;
 use vpnmanager_openapi::contract::enrolment::{
     Enrolment as EnrolmentBody, EnrolmentBus, EnrolmentPki, Registration as RegistrationBody,
 };
+use vpnmanager_openapi::contract::join_token;
 use vpnmanager_openapi::contract::scalars::VersionText;
 use vpnmanager_openapi::problem::ApiError;
 
@@ -41,7 +42,8 @@ pub(super) async fn register(
     body: RegistrationBody,
 ) -> Result<Registered, ApiError> {
     let authority = match (&body.join_token, caller) {
-        (Some(token), _) => Authority::JoinToken(token.as_str().into()),
+        // An agent of an older release sends what is for itself, too.
+        (Some(token), _) => Authority::JoinToken(join_token::split(token.as_str()).0.into()),
         (None, Some(actor)) => Authority::Key(actor),
         (None, None) => return Err(ApiError::unauthorized("a join_token in the body or a key is needed")),
     };

@@ -30,8 +30,8 @@ pub(super) struct EventData {
     id: i64,
     /// What it is about; absent where a newer replica of management recorded something that this one does not know.
     subject: Option<SubjectText>,
-    /// Who did it: `key:<name>`, `link:<id>` for whoever has that link to a profile, `node:<id>`, `system`, `command` for a command of
-    /// management's program, or `unknown` for somebody without a valid key.
+    /// Who did it: `key:<name>`, `link:<id>` for whoever has that link to a profile, `node:<id>`, `local:<id>` for root of that node, `system`,
+    /// `command` for a command of management's program, or `unknown` for somebody without a valid key.
     actor: String,
     /// The user concerned.
     username: Option<String>,

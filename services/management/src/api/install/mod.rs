@@ -54,7 +54,7 @@ impl Endpoint for InstallScript {
         if offered.is_empty() {
             return Err(no_package().into());
         }
-        let text = script::render(&offered, self.app.config.public_url.as_ref());
+        let text = script::render(&offered, self.app.config.public_url());
         Ok(answer("text/x-shellscript; charset=utf-8", Body::from_string(text)))
     }
 }

@@ -53,11 +53,11 @@ impl CertificateKind {
         }
     }
 
-    /// When one that is valid in this time is renewed, if that happens by itself.
+    /// When one that is valid in this time is renewed, if that happens by itself. That of HTTPS is where management made it.
     pub fn renews_at(self, not_before: DateTime<Utc>, not_after: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match self {
-            Self::Node => Some(renews_at(not_before, not_after)),
-            Self::Ca | Self::Bus | Self::Https | Self::Client => None,
+            Self::Node | Self::Https => Some(renews_at(not_before, not_after)),
+            Self::Ca | Self::Bus | Self::Client => None,
         }
     }
 
@@ -71,7 +71,9 @@ impl CertificateKind {
             Self::Bus => {
                 "run vpnmanager-management bus-init again and restart nats-server; for the authority of the bus make a new bus"
             }
-            Self::Https => "replace it in the files that the configuration names",
+            Self::Https => {
+                "renew it in the file that TLS_CERT_FILE names; one that management made it renews by itself: see in its log why it did not"
+            }
             Self::Client => "give these devices new profiles",
         }
     }

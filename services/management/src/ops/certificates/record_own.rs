@@ -7,7 +7,12 @@ use vpnmanager_entities::{certificate::Kind, certificate_authority};
 use vpnmanager_nats::security::bus_files::open::BusFiles;
 
 use super::record::{Found, record};
-use crate::{app::App, ops::transact::transact, pki::CertificateFacts};
+use crate::{
+    app::App,
+    https,
+    ops::transact::transact,
+    pki::{CertificateFacts, first_certificate},
+};
 
 /// A file with a certificate. One that is not there, or cannot be read, has none.
 struct OwnFile {
@@ -44,7 +49,7 @@ pub async fn record_own(app: &App) -> Result<(), DbErr> {
     .await
 }
 
-/// The files of this replica. Of the bus the copies of all replicas count as one.
+/// The files of this replica. Of the bus the copies of all replicas count as one; the HTTPS of each is its own.
 fn own_files(app: &App) -> Vec<OwnFile> {
     let bus = BusFiles::new(&app.config.bus.dir);
     let of_bus = |holder: &str, path| OwnFile {
@@ -52,15 +57,23 @@ fn own_files(app: &App) -> Vec<OwnFile> {
         holder: holder.to_owned(),
         path,
     };
-    vec![
+    let https = https::certificate_file(&app.config).map(|path| OwnFile {
+        kind: Kind::Https,
+        holder: app.config.server_id.clone(),
+        path,
+    });
+    let of_bus = [
         of_bus("authority", bus.ca_path()),
         of_bus("server", bus.server_certificate_path()),
-    ]
+    ];
+    of_bus.into_iter().chain(https).collect()
 }
 
 async fn read(file: OwnFile) -> Option<Found> {
     let OwnFile { kind, holder, path } = file;
-    let pem = tokio::fs::read_to_string(path).await.ok()?;
+    let text = tokio::fs::read_to_string(path).await.ok()?;
+    // The file of HTTPS may have the key too, which must not get into the database.
+    let pem = first_certificate(&text)?.to_owned();
     let facts = CertificateFacts::of_pem(&pem)?;
     Some(Found {
         kind,

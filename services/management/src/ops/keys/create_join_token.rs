@@ -20,6 +20,7 @@ use crate::{
 };
 
 use vpnmanager_openapi::auth::hash_key;
+use vpnmanager_openapi::contract::join_token::pinned;
 
 /// Operators and secret scanners recognise a token by it.
 const PREFIX: &str = "vpnjoin-";
@@ -30,7 +31,7 @@ const RANDOM_BYTES: usize = 32;
 pub struct JoinToken {
     /// The id of its row.
     pub id: i64,
-    /// What the node sends as `join_token`.
+    /// What the node is given: the secret that it sends, and the CA of the HTTPS that it tells it to, where that has one of the fleet.
     pub token: SecretString,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
@@ -66,9 +67,13 @@ pub async fn create_join_token(
         Ok::<i64, DbErr>(made.id)
     })
     .await?;
+    let shown = match app.https.authority() {
+        Some(authority) => pinned(&token, &authority),
+        None => token,
+    };
     Ok(JoinToken {
         id,
-        token: token.into(),
+        token: shown.into(),
         expires_at,
     })
 }

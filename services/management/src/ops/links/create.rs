@@ -83,7 +83,7 @@ pub async fn create_link(
     device: &DeviceName,
     terms: LinkTerms,
 ) -> Result<NewLink, CreateLinkError> {
-    let public_url = app.config.public_url.as_ref().ok_or(CreateLinkError::NoPublicUrl)?;
+    let public_url = app.config.public_url().ok_or(CreateLinkError::NoPublicUrl)?;
     // Whether a link is open is judged by the clock of the database.
     let now = app.clock.now();
 

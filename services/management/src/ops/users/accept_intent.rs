@@ -42,9 +42,13 @@ async fn accept_within(app: &App, transaction: &DatabaseTransaction, intent: &In
         }
         return serde_json::from_value(known.answer).map_err(|error| DbErr::Json(error.to_string()));
     }
-    let actor = Actor {
-        address: intent.source,
-        ..Actor::node(&intent.node)
+    let actor = if intent.local {
+        Actor::local(&intent.node)
+    } else {
+        Actor {
+            address: intent.source,
+            ..Actor::node(&intent.node)
+        }
     };
     if asks_too_much(transaction, &intent.node, app.config.node.max_users).await? {
         return answer_unrecorded(app, transaction, intent, &actor).await;

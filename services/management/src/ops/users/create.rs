@@ -272,7 +272,7 @@ impl Draft {
             checksum: None,
             synced: false,
             server_id: home.name.clone(),
-            created_by: new.actor.name.clone(),
+            created_by: new.actor.creator(),
             group_name: group.name.clone(),
             revision: 1,
             former_pool: None,

@@ -1,6 +1,7 @@
 //! The certificates of the fleet.
 
 mod ends;
+mod figures;
 mod inventory;
 mod nodes;
 mod rollover;

@@ -107,6 +107,9 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         ("TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"),
         ("PUBLIC_URL", "vpn.example.com", "public_url"),
         ("PUBLIC_URL", "https://vpn.example.com/?a=b", "public_url"),
+        ("PUBLIC_URLS", "https://vpn.example.com,vpn.example.com", "public_urls"),
+        ("TLS_ON_LOOPBACK", "perhaps", "tls_on_loopback"),
+        ("ALLOW_PLAIN_HTTP", "perhaps", "tls.allow_plain_http"),
         ("FLEET_NAME", "a\"b", "fleet_name"),
         ("FLEET_NAME", "a\nup x", "fleet_name"),
         ("DATABASE_URL", "mysql://x", "database.url"),
@@ -168,6 +171,83 @@ fn what_is_missing_or_wrong_is_named_with_all_its_places() {
         unknown.contains("databse.host") && unknown.contains("database.host"),
         "{unknown}"
     );
+}
+
+/// What is said of serving with these variables; `None`: nothing.
+fn refusal_to_serve(env: &[(&str, &str)]) -> Option<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let env = env.iter().chain([&KEY]);
+    let env = env.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let cli = SERVICE
+        .parse_from::<Command>(["vpnmanager-management"], env.collect(), folder.path())
+        .expect("a command line");
+    let config = Config::load(&cli).expect("valid");
+    config.check_https(&cli).err().map(|error| error.to_string())
+}
+
+#[test]
+fn nothing_is_served_in_the_clear_to_other_machines_unless_somebody_said_so() {
+    let certificate = [("TLS_CERT_FILE", "/tls.crt"), ("TLS_KEY_FILE", "/tls.key")];
+    for env in [
+        &[("LISTEN", "127.0.0.1:8080,[::1]:8080,localhost:1")][..],
+        &[("ALLOW_PLAIN_HTTP", "true")],
+        &[("PUBLIC_URLS", "https://vpn.example.com:8080")],
+        &[("PUBLIC_URL", "https://vpn.example.com:8080")],
+        &[
+            ("TLS_ON_LOOPBACK", "true"),
+            ("PUBLIC_URLS", "https://vpn.example.com"),
+            ("LISTEN", "127.0.0.1:1"),
+        ],
+        &certificate,
+    ] {
+        assert_eq!(refusal_to_serve(env), None, "{env:?}");
+    }
+    for (env, key) in [
+        (&[][..], "listen"),
+        (&[("LISTEN", "127.0.0.1:1,192.0.2.7:8080")], "listen"),
+        (&[("LISTEN", "management:8080")], "listen"),
+        (&[("PUBLIC_URLS", "http://vpn.example.com")], "listen"),
+        (&certificate[..1], "tls.key_file"),
+        (&certificate[1..], "tls.cert_file"),
+        (
+            &[("TLS_ON_LOOPBACK", "true"), ("LISTEN", "127.0.0.1:1")],
+            "tls_on_loopback",
+        ),
+    ] {
+        let said = refusal_to_serve(env).unwrap_or_default();
+        assert!(said.contains(&format!("\"{key}\"")), "{env:?}: {said}");
+    }
+    let said = refusal_to_serve(&[]).unwrap_or_default();
+    for way in ["PUBLIC_URLS", "TLS_CERT_FILE", "ALLOW_PLAIN_HTTP=true", "127.0.0.1"] {
+        assert!(said.contains(way), "{said}");
+    }
+}
+
+#[test]
+fn management_makes_itself_a_certificate_for_the_hosts_of_its_public_urls() {
+    let with = |env: &[(&str, &str)]| load(&[], &[&[KEY], env].concat(), None).expect("valid");
+    let urls = (
+        "PUBLIC_URLS",
+        "https://VPN.example.com:8080,http://plain.example.com,https://[2001:db8::7]/vpn",
+    );
+    let config = with(&[urls, ("PUBLIC_URL", "https://users.example.com")]);
+    let local = ["localhost", "127.0.0.1", "::1"];
+    assert_eq!(
+        config.https_names(),
+        [&["users.example.com", "vpn.example.com", "2001:db8::7"][..], &local].concat()
+    );
+    assert!(config.makes_own_certificate());
+    assert_eq!(
+        config.public_url().map(|url| url.with("/p")).as_deref(),
+        Some("https://users.example.com/p")
+    );
+    assert_eq!(
+        with(&[urls]).public_url().map(|url| url.with("")).as_deref(),
+        Some("https://VPN.example.com:8080")
+    );
+    for other in [("LISTEN", "127.0.0.1:8080"), ("ALLOW_PLAIN_HTTP", "true")] {
+        assert!(!with(&[urls, other]).makes_own_certificate(), "{other:?}");
+    }
 }
 
 #[test]

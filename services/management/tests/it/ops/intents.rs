@@ -30,6 +30,7 @@ fn intent(action: IntentAction) -> Intent {
         node: node("node-1"),
         requested_at: Utc::now(),
         source: None,
+        local: false,
         action,
     }
 }
@@ -64,6 +65,24 @@ async fn an_intent_that_is_sent_again_is_carried_out_once() {
     assert_eq!(
         (alice.user.server_id.as_str(), alice.user.created_by.as_str()),
         ("node-1", "node:node-1")
+    );
+}
+
+#[tokio::test]
+async fn what_root_asks_at_the_socket_of_a_node_is_told_as_such_and_counts_for_the_node() {
+    let stack = Stack::start().await;
+    enrol(&stack, "node-1").await;
+    let asked = Intent {
+        local: true,
+        ..create_alice()
+    };
+    accept(&stack.app, &asked).await.expect("answered");
+    let told = audited(&stack, AuditAction::UserCreated).await;
+    assert_eq!(told[0].actor, "local:node-1");
+    let alice = view(&stack, "alice").await.expect("there");
+    assert_eq!(
+        alice.user.created_by, "node:node-1",
+        "a node gets no more users by saying so"
     );
 }
 

@@ -219,6 +219,7 @@ async fn what_a_node_causes_without_events_is_bounded_too() {
                 node: node("node-1"),
                 requested_at: Utc::now(),
                 source: None,
+                local: false,
                 action: IntentAction::RemoveUser {
                     user_key: UserKey::new(),
                     username: "nobody-of-us".parse().expect("a name"),

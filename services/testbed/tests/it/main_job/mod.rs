@@ -23,6 +23,7 @@ mod suspend;
 
 mod agent_killed;
 mod deregister;
+mod doctor;
 mod failover;
 mod interrupted;
 mod session_history;

@@ -74,7 +74,7 @@ async fn look(app: &App, visit: &Visit) -> Response {
         Err(NoLinkToken) => Err(LookAtLinkError::Unknown),
     };
     match found {
-        Ok((link, token)) => show::show(&link, token, app.config.public_url.as_ref()),
+        Ok((link, token)) => show::show(&link, token, app.config.public_url()),
         Err(error) => of_look(app, &visit.origin, error),
     }
 }
