@@ -157,7 +157,7 @@ quick-start: prerequisites ## Follow the quick start of README.md word for word,
 test-compose: all ## Run the compose files for real, with a Docker engine of its own: [ONLY=single|ha]
 	@exec deploy/test-compose.sh $(OUT)/debug $(ONLY)
 
-bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history|streams] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000]
+bench: prerequisites ## Measure against the floor, release build, fsync on: [ONLY=creates|scale|history|streams|chain|keys|cli] [BENCH_SECONDS=30] [RATE=50] [CLIENTS=32] [USERS=100000] [FURTHER=1000000] [SESSIONS=10000000] [TLS=1]
 	@$(CARGO) build --release --workspace --bins
 	$(if $(filter-out creates,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed bench --out $(OUT)/bench \
 	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(RATE),--rate $(RATE)) $(if $(CLIENTS),--clients $(CLIENTS)))
@@ -166,6 +166,11 @@ bench: prerequisites ## Measure against the floor, release build, fsync on: [ONL
 	$(if $(filter-out history,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed history --out $(OUT)/bench \
 	    $(if $(SESSIONS),--sessions $(SESSIONS)))
 	$(if $(filter-out streams,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed streams --out $(OUT)/bench)
+	$(if $(filter-out chain,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed chain --out $(OUT)/bench \
+	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)) $(if $(CLIENTS),--clients $(CLIENTS)))
+	$(if $(filter-out keys,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed keys --out $(OUT)/bench \
+	    $(if $(BENCH_SECONDS),--seconds $(BENCH_SECONDS)))
+	$(if $(filter-out cli,$(ONLY)),,@$(OUT)/release/vpnmanager-testbed command-line --out $(OUT)/bench $(if $(TLS),--tls))
 
 chaos: prerequisites all ## Break everything at random and check that all came true: [SEED=1] [SEEDS=1] [DURATION=60s] [NODES=2]
 	@exec $(TESTBED) chaos --out $(OUT)/chaos --nodes $(NODES) \

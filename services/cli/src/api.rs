@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use progenitor_client::{ByteStream, Error, ResponseValue};
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{HeaderMap, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Response, StatusCode};
 use secrecy::ExposeSecret as _;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::connection::Connection;
+use crate::connection::{Connection, stays_here};
 use crate::failure::{Failure, Kind};
 use crate::output::tidy;
 
@@ -76,6 +76,11 @@ impl Api {
             // Reading the hundred that a machine trusts takes longer than most requests.
             None if connection.url.starts_with("http://") => builder.tls_certs_only([]),
             None => builder,
+        };
+        // What stays on the machine is no business of the proxy that leads out of it.
+        let builder = match stays_here(&connection.url) {
+            true => builder.no_proxy(),
+            false => builder,
         };
         let http = builder
             .build()
@@ -150,6 +155,12 @@ impl Api {
     /// What management says in place of an answer, in its own words.
     async fn refusal(&self, response: Response) -> Failure {
         let status = response.status();
+        if let Some(elsewhere) = elsewhere(&response) {
+            return Failure::failed(format!(
+                "{} sends on to {elsewhere}, where no key is sent unasked: is that management's URL?",
+                self.url
+            ));
+        }
         let body = response.bytes().await.unwrap_or_default();
         let problem: Problem = serde_json::from_slice(&body).unwrap_or_default();
         if lacks_route(status, &problem) {
@@ -172,6 +183,12 @@ impl Api {
         };
         Failure::failed(text)
     }
+}
+
+/// Where a redirect leads.
+fn elsewhere(response: &Response) -> Option<String> {
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.status().is_redirection().then(|| tidy(location))
 }
 
 /// Whether a management of this URL has no such operation. What is about a thing that is not there has other words.

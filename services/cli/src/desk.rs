@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::api::Api;
 use crate::arguments::{Wait, Watch};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::output::{Output, Shape, tidy};
 use crate::pages::Listed;
 
@@ -115,7 +115,10 @@ impl Desk {
         let working = self.working("Waiting for the nodes");
         while !is_synced(&user) && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
-            user = self.api.answer(self.api.get_user().username(username).send()).await?;
+            let seen = self.api.answer(self.api.get_user().username(username).send()).await;
+            if let Some(seen) = for_now(seen, deadline)? {
+                user = seen;
+            }
         }
         drop(working);
         let settled = is_synced(&user);
@@ -143,8 +146,8 @@ impl Desk {
         let deadline = Instant::now() + patience;
         let _working = self.working(&format!("Waiting until {what}"));
         loop {
-            let seen = look().await?;
-            if is_done(&seen) {
+            let seen = for_now(look().await, deadline)?;
+            if let Some(seen) = seen.filter(&is_done) {
                 return Ok(seen);
             }
             if Instant::now() >= deadline {
@@ -153,6 +156,15 @@ impl Desk {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+/// What somebody sees who waits; `None` where management cannot be reached for now, such as while it is restarted, and there is time left.
+fn for_now(seen: Result<Value, Failure>, deadline: Instant) -> Result<Option<Value>, Failure> {
+    match seen {
+        Ok(seen) => Ok(Some(seen)),
+        Err(failure) if failure.kind == Kind::Unreachable && Instant::now() < deadline => Ok(None),
+        Err(failure) => Err(failure),
     }
 }
 
@@ -178,6 +190,16 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn who_waits_goes_on_while_management_is_restarted_and_time_is_left() {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let told = |kind, deadline| for_now(Err(Failure::new(kind, "no")), deadline).map_err(|failure| failure.kind);
+        assert_eq!(told(Kind::Unreachable, now + hour), Ok(None));
+        assert_eq!(told(Kind::Unreachable, now), Err(Kind::Unreachable));
+        assert_eq!(told(Kind::NotFound, now + hour), Err(Kind::NotFound));
+        assert_eq!(for_now(Ok(json!(1)), now).ok().flatten(), Some(json!(1)));
+    }
 
     #[test]
     fn nodes_that_are_behind_are_named() {

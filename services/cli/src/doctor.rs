@@ -10,12 +10,14 @@ use tokio::net::TcpStream;
 use vpnmanager_runtime::doctor::{
     Check, Examination, Examined, Finding, Report, Seen, Trouble, Verdict,
     certificates::validity,
-    clock::difference,
+    clock::{ahead_of_date, difference},
     handshake::{Begins, HandshakeError, Server, life_of_certificate},
     host_names::{self, Named, host_and_port},
 };
 use vpnmanager_runtime::error_chain::{chain, innermost};
 use vpnmanager_runtime::tls;
+
+use crate::connection::stays_here;
 
 const NAMES: Check = Check::new("names", "The name of management leads to a machine").within(Duration::from_secs(10));
 const REACH: Check = Check::new("reach", "Management takes connections")
@@ -171,6 +173,10 @@ async fn reach(way: &Way) -> Seen<Client> {
 fn client_of(way: &Way) -> Result<Client, reqwest::Error> {
     // A redirect would carry the key to where somebody else says.
     let builder = Client::builder().timeout(PATIENCE).redirect(Policy::none());
+    let builder = match stays_here(&way.url) {
+        true => builder.no_proxy(),
+        false => builder,
+    };
     match &way.authorities {
         Some(pem) => builder
             .tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?)
@@ -216,6 +222,7 @@ struct Told {
 
 async fn service(way: &Way, client: &Client) -> Seen<Told> {
     let mend = "ssh root@MANAGEMENT vpnmanager-management doctor";
+    let asked = Utc::now();
     let answer = match client.get(format!("{}/health", base(way))).send().await {
         Ok(answer) => answer,
         Err(error) => {
@@ -226,7 +233,7 @@ async fn service(way: &Way, client: &Client) -> Seen<Told> {
             ));
         }
     };
-    let (status, ahead_ms) = (answer.status(), ahead_of(&answer, Utc::now()));
+    let (status, ahead_ms) = (answer.status(), ahead_of(&answer, asked));
     let body: Value = answer.json().await.unwrap_or_default();
     let text = |member: &str| body[member].as_str().unwrap_or_default().to_owned();
     if status != StatusCode::OK {
@@ -255,12 +262,9 @@ async fn service(way: &Way, client: &Client) -> Seen<Told> {
     }
 }
 
-fn ahead_of(answer: &Response, now: DateTime<Utc>) -> Option<i64> {
+fn ahead_of(answer: &Response, asked: DateTime<Utc>) -> Option<i64> {
     let date = answer.headers().get(DATE)?.to_str().ok()?;
-    let told = DateTime::parse_from_rfc2822(date).ok()?;
-    let ahead = (now - told.to_utc()).num_milliseconds();
-    // The header has whole seconds.
-    Some(if (0..1_000).contains(&ahead) { 0 } else { ahead })
+    ahead_of_date(date, asked, Utc::now())
 }
 
 fn version(found: &str) -> Seen {

@@ -1,4 +1,5 @@
-//! What becomes of every request of the generated client: some have more time, and a POST whose answer was lost is sent again.
+//! What becomes of every request of the generated client: some have more time, one that was put off is sent later, and a POST whose answer was
+//! lost is sent again.
 
 use std::time::Duration;
 
@@ -19,6 +20,11 @@ const STOPPABLE: &str = "batch_users";
 /// By it management knows a request that it was sent before.
 const KEY: &str = "idempotency-key";
 
+/// Answers to what was not begun, because this key or all callers ask too much: a list of many pages must not end in the middle for that.
+const PUT_OFF: [StatusCode; 1] = [StatusCode::TOO_MANY_REQUESTS];
+/// The same, and the answer to a request that is still being worked on, where it was sent before.
+const PUT_OFF_OR_WORKED_ON: [StatusCode; 2] = [StatusCode::TOO_MANY_REQUESTS, StatusCode::CONFLICT];
+
 /// A replica that died is not asked at the same moment again.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest that management waits in one request is a minute; so long it may still be working on the first.
@@ -28,9 +34,10 @@ impl ClientHooks<()> for Client {
     async fn exec(&self, mut request: Request, info: &OperationInfo) -> reqwest::Result<Response> {
         if IN_PARTS.contains(&info.operation_id) {
             *request.timeout_mut() = Some(LONG);
+            return self.client().execute(request).await;
         }
         if *request.method() != Method::POST || info.operation_id == STOPPABLE {
-            return self.client().execute(request).await;
+            return patiently(self.client(), request, &PUT_OFF).await;
         }
         let key = HeaderValue::from_str(&Uuid::new_v4().to_string()).expect("a UUID is visible ASCII");
         request.headers_mut().insert(KEY, key);
@@ -41,10 +48,10 @@ impl ClientHooks<()> for Client {
 /// Sends it, and once more where the connection was lost before the answer came.
 async fn send(http: &reqwest::Client, request: Request) -> reqwest::Result<Response> {
     let again = request.try_clone();
-    match (http.execute(request).await, again) {
+    match (patiently(http, request, &PUT_OFF).await, again) {
         (Err(error), Some(again)) if is_lost(&error) => {
             sleep(PAUSE).await;
-            repeat(http, again).await
+            patiently(http, again, &PUT_OFF_OR_WORKED_ON).await
         }
         (outcome, _) => outcome,
     }
@@ -55,13 +62,13 @@ fn is_lost(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// Asks for the answer for as long as the first request is still being worked on.
-async fn repeat(http: &reqwest::Client, mut request: Request) -> reqwest::Result<Response> {
+/// Sends it again and again, as long as the answer has one of these statuses and says when to.
+async fn patiently(http: &reqwest::Client, mut request: Request, statuses: &[StatusCode]) -> reqwest::Result<Response> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let again = request.try_clone();
         let answer = http.execute(request).await?;
-        match (again, pause(&answer)) {
+        match (again, pause(&answer, statuses)) {
             (Some(again), Some(pause)) if Instant::now() + pause < deadline => {
                 sleep(pause).await;
                 request = again;
@@ -71,9 +78,9 @@ async fn repeat(http: &reqwest::Client, mut request: Request) -> reqwest::Result
     }
 }
 
-/// How long to wait where management says that it is still being worked on.
-fn pause(answer: &Response) -> Option<Duration> {
-    if answer.status() != StatusCode::CONFLICT {
+/// How long management wants to be left alone.
+fn pause(answer: &Response, statuses: &[StatusCode]) -> Option<Duration> {
+    if !statuses.contains(&answer.status()) {
         return None;
     }
     let seconds: u16 = answer.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
@@ -97,6 +104,8 @@ mod tests {
     const NOTHING: &str = "";
     const STILL_WORKED_ON: &str =
         "HTTP/1.1 409 Conflict\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    const TOO_MUCH: &str =
+        "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
     const MADE: &str = "HTTP/1.1 201 Created\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
         connection: close\r\n\r\n{\"id\": 7}";
     const DONE: &str = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\
@@ -151,6 +160,16 @@ mod tests {
         let keys = keys.join().unwrap();
         assert_eq!(keys[0].len(), 36, "{keys:?}");
         assert!(keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_was_put_off_is_sent_again_as_the_same_one() {
+        let (api, keys) = serve(&[TOO_MUCH, MADE, TOO_MUCH, DONE]);
+        assert_eq!(create(&api).await, json!({ "id": 7 }));
+        assert_eq!(api.answer(api.list_pools().send()).await.unwrap(), json!({ "id": 7 }));
+        let keys = keys.join().unwrap();
+        assert_eq!((keys[0].len(), &keys[0]), (36, &keys[1]));
+        assert_eq!((keys[2].as_str(), keys[3].as_str()), ("", ""));
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use clap_complete::engine::CompletionCandidate;
 use serde_json::Value;
 
 use crate::api::{Api, Sent};
-use crate::connection::{ConnectionArgs, Contexts, find};
+use crate::connection::{Contexts, find, typed};
 
 /// Somebody waits for a key that he pressed.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,7 +63,7 @@ pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
 /// Nothing is worth a message here: without an answer there is no completion.
 fn ask(current: &OsStr, member: &str, list: impl AsyncFnOnce(&Api) -> Sent<Value>) -> Vec<CompletionCandidate> {
     let answer = || {
-        let api = Api::new(&find(&ConnectionArgs::default()).ok()?).ok()?;
+        let api = Api::new(&find(&typed(&words())).ok()?).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -76,6 +76,12 @@ fn ask(current: &OsStr, member: &str, list: impl AsyncFnOnce(&Api) -> Sent<Value
         .iter()
         .filter_map(|item| Some(item.get(member)?.as_str()?.to_owned()));
     fitting(current, names)
+}
+
+/// The command line that is being typed: a shell hands it over after two dashes.
+fn words() -> Vec<String> {
+    let handed_over = std::env::args_os().skip_while(|word| word != "--").skip(1);
+    handed_over.map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
 async fn in_time(sent: impl Future<Output = Sent<Value>>) -> Option<Value> {

@@ -21,6 +21,7 @@ pub mod reconcile;
 pub mod error_chain;
 pub mod json;
 pub mod names;
+pub mod spreadsheet;
 
 pub use vpnmanager_secret_file as secret_file;
 pub mod tls;

@@ -1,7 +1,7 @@
 //! How a process starts and ends: one place that prints the last error and chooses the exit code.
 
 use std::future::Future;
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -66,11 +66,13 @@ pub fn run(body: impl FnOnce() -> Result<(), Stop>) -> ExitCode {
     }
 }
 
-/// Prints the answer of a command to stdout.
+/// Prints the answer of a command to stdout. Who reads no further, such as `head`, has enough.
 pub fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())?;
-    out.flush()
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Runs a future on a multi-threaded runtime and waits a second at most for blocking work left behind.

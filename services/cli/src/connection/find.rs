@@ -10,7 +10,7 @@ use vpnmanager_runtime::error_chain::chain;
 use vpnmanager_runtime::{secret_file, tls};
 
 use super::contexts::{Context, Contexts};
-use crate::environment::variable;
+use crate::environment::{path_variable, variable};
 use crate::failure::Failure;
 
 /// Flags that say which management is asked, and how.
@@ -61,8 +61,8 @@ impl Surroundings {
             context: variable("VPNMANAGER_CONTEXT"),
             management_url: variable("MANAGEMENT_URL"),
             api_key: variable("API_KEY"),
-            api_key_file: variable("API_KEY_FILE").map(PathBuf::from),
-            management_ca: variable("MANAGEMENT_CA").map(PathBuf::from),
+            api_key_file: path_variable("API_KEY_FILE"),
+            management_ca: path_variable("MANAGEMENT_CA"),
         }
     }
 }

@@ -2,6 +2,10 @@
 
 mod contexts;
 mod find;
+mod place;
+mod typed;
 
 pub(crate) use contexts::{Context, Contexts};
 pub(crate) use find::{Connection, ConnectionArgs, find, given_key};
+pub(crate) use place::{is_in_the_clear, stays_here};
+pub(crate) use typed::typed;

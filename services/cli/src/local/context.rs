@@ -42,25 +42,31 @@ pub(crate) struct Named {
 
 impl Context {
     pub(crate) fn run(&self, output: &Output) -> Result<(), Failure> {
-        let mut contexts = Contexts::load()?;
-        match self {
-            Self::List => return list(&contexts, output),
-            Self::Use(named) => {
-                named.check(&contexts)?;
-                contexts.current = Some(named.name.clone());
-            }
-            Self::Remove(named) => {
-                named.check(&contexts)?;
-                contexts.contexts.remove(&named.name);
-                contexts.current = contexts.current.filter(|current| *current != named.name);
-            }
-        }
-        contexts.save()?;
-        Ok(())
+        let changed = match self {
+            Self::List => return list(&Contexts::load()?, output),
+            Self::Use(named) => Contexts::change(|contexts| named.become_current(contexts)),
+            Self::Remove(named) => Contexts::change(|contexts| named.remove_from(contexts)),
+        };
+        changed.map(drop)
     }
 }
 
 impl Named {
+    fn become_current(&self, contexts: &mut Contexts) -> Result<(), Failure> {
+        self.check(contexts)?;
+        contexts.current = Some(self.name.clone());
+        Ok(())
+    }
+
+    fn remove_from(&self, contexts: &mut Contexts) -> Result<(), Failure> {
+        self.check(contexts)?;
+        contexts.contexts.remove(&self.name);
+        if contexts.current.as_ref() == Some(&self.name) {
+            contexts.current = None;
+        }
+        Ok(())
+    }
+
     fn check(&self, contexts: &Contexts) -> Result<(), Failure> {
         if contexts.contexts.contains_key(&self.name) {
             return Ok(());

@@ -7,7 +7,7 @@ use console::Term;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::api::Api;
-use crate::connection::{Connection, ConnectionArgs, Context, Contexts, find, given_key};
+use crate::connection::{Connection, ConnectionArgs, Context, Contexts, find, given_key, is_in_the_clear};
 use crate::failure::Failure;
 
 /// Which management.
@@ -38,15 +38,16 @@ impl Login {
         warn_in_the_clear(&connection.url)?;
         let api = Api::new(&connection)?;
         api.answer(api.list_pools().limit(1).send()).await?;
-        let mut contexts = Contexts::load()?;
         let context = Context {
             management_url: connection.url.clone(),
             api_key: key.expose_secret().to_owned(),
             management_ca: connection.authorities,
         };
-        contexts.contexts.insert(self.name.clone(), context);
-        contexts.current = Some(self.name.clone());
-        let file = contexts.save()?;
+        let file = Contexts::change(|contexts| {
+            contexts.contexts.insert(self.name.clone(), context);
+            contexts.current = Some(self.name.clone());
+            Ok(())
+        })?;
         let (name, url) = (&self.name, &connection.url);
         writeln!(
             io::stderr(),
@@ -84,31 +85,4 @@ fn warn_in_the_clear(url: &str) -> io::Result<()> {
         )?;
     }
     Ok(())
-}
-
-fn is_in_the_clear(url: &str) -> bool {
-    let Some(place) = url.strip_prefix("http://") else {
-        return false;
-    };
-    !["127.", "localhost", "[::1]"]
-        .iter()
-        .any(|host| place.starts_with(host))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_over_plain_http_is_worth_a_warning_unless_it_stays_on_the_machine() {
-        assert!(is_in_the_clear("http://management.example.org:8080"));
-        for url in [
-            "https://management.example.org",
-            "http://127.0.0.1:8080",
-            "http://localhost:8080",
-            "http://[::1]:8080",
-        ] {
-            assert!(!is_in_the_clear(url), "{url}");
-        }
-    }
 }

@@ -1,16 +1,22 @@
 //! Lists for programs, CSV and names; and single lines for who follows something.
 
 use serde_json::Value;
+use vpnmanager_runtime::spreadsheet::harmless;
 
 use super::cell::{cell, tidy};
 use super::shape::{Column, Shape};
 
-/// A header, and a line for each item, with values as management sends them.
+/// A header, and a line for each item, with values as management sends them; no text of others is a formula to a spreadsheet.
 pub(super) fn as_csv(shape: &Shape, items: &[Value]) -> Result<String, csv::Error> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(shape.columns.iter().map(Column::path))?;
     for item in items {
-        writer.write_record(shape.columns.iter().map(|column| raw(item.pointer(column.pointer))))?;
+        writer.write_record(
+            shape
+                .columns
+                .iter()
+                .map(|column| raw_cell(item.pointer(column.pointer))),
+        )?;
     }
     let bytes = writer
         .into_inner()
@@ -40,6 +46,14 @@ pub(super) fn as_record(shape: &Shape, item: &Value) -> Result<String, csv::Erro
         .split_once('\n')
         .map(|(_header, record)| record.to_owned())
         .unwrap_or_default())
+}
+
+/// A number may begin as a formula does, and is none.
+fn raw_cell(value: Option<&Value>) -> String {
+    match value {
+        Some(Value::String(text)) => harmless(text).into_owned(),
+        None | Some(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => raw(value),
+    }
 }
 
 fn raw(value: Option<&Value>) -> String {
@@ -80,5 +94,12 @@ mod tests {
         assert_eq!(as_names(&SHAPE, &[json!({ "name": "a\nb" })]), "a?b\n");
         assert_eq!(as_record(&SHAPE, &items[1]).unwrap(), "c,,\n");
         assert_eq!(as_line(&SHAPE, &items[0]), "a,b  5  10.0.0.0/8\n");
+    }
+
+    #[test]
+    fn no_text_of_others_is_a_formula_and_numbers_stay_numbers() {
+        let item = json!({ "name": "=HYPERLINK(\"x\")", "traffic": { "bytes": -5 }, "routes": "@x" });
+        assert_eq!(as_record(&SHAPE, &item).unwrap(), "\"'=HYPERLINK(\"\"x\"\")\",-5,'@x\n");
+        assert_eq!(as_names(&SHAPE, &[item]), "=HYPERLINK(\"x\")\n");
     }
 }

@@ -1,7 +1,7 @@
 //! Runs the program as an operator does.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -96,17 +96,32 @@ impl Program {
         None
     }
 
+    /// Runs a command whose output nobody reads, not even its beginning: its exit code, and what it says beside.
+    pub(crate) fn unread(&self, args: &[&str]) -> (Option<i32>, String) {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let output = self.command(args).stdin(Stdio::null()).stdout(writer).output();
+        let output = output.expect("the program ends");
+        (output.status.code(), String::from_utf8(output.stderr).expect("text"))
+    }
+
     fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_vpnmanager"))
-            .args(args)
-            .env_clear()
-            .env("HOME", self.home())
-            .envs(self.variables.iter().map(|(name, value)| (*name, value)))
+        self.command(args)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts")
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vpnmanager"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", self.home())
+            .envs(self.variables.iter().map(|(name, value)| (*name, value)));
+        command
     }
 
     /// Runs a command that must do what it is asked for, and gives what it prints.

@@ -154,12 +154,45 @@ fn looking_again_ends_when_nobody_reads_any_more() {
     assert_eq!(code, Some(0));
 }
 
+#[test]
+fn an_answer_that_nobody_reads_is_no_failure() {
+    let program = Program::at(&serve(users), KEY);
+    for args in [&["users", "list"][..], &["context", "list"], &["completion", "bash"]] {
+        assert_eq!(program.unread(args), (Some(0), String::new()), "{args:?}");
+    }
+}
+
+fn elsewhere(_request: &str) -> (&'static str, String) {
+    (
+        "308 Permanent Redirect\r\nlocation: https://vpn.example.org/api/users",
+        String::new(),
+    )
+}
+
+#[test]
+fn a_redirect_is_told_and_not_followed() {
+    let told = Program::at(&serve(elsewhere), KEY).fails(1, &["users", "list"]);
+    assert!(told.contains("sends on to https://vpn.example.org/api/users"), "{told}");
+}
+
 fn proxy(_request: &str) -> (&'static str, String) {
     ("502 Bad Gateway", "<html>no</html>".to_owned())
 }
 
 fn somebody(_request: &str) -> (&'static str, String) {
     ("200 OK", "<html>hello</html>".to_owned())
+}
+
+#[test]
+fn what_stays_on_the_machine_goes_through_no_proxy() {
+    let (management, proxy) = (serve(users), serve(proxy));
+    let variables = [
+        ("MANAGEMENT_URL", management.as_str()),
+        ("API_KEY", KEY),
+        ("HTTP_PROXY", proxy.as_str()),
+    ];
+    let program = Program::with(&variables);
+    assert_eq!(program.done(&["users", "list", "-o", "name"]), "alice\n");
 }
 
 #[test]

@@ -7,8 +7,7 @@ use csv::{Terminator, WriterBuilder};
 use serde_json::Value;
 use vpnmanager_entities::audit_log;
 use vpnmanager_openapi::time::Timestamp;
-
-use super::users_csv::harmless;
+use vpnmanager_runtime::spreadsheet::harmless;
 
 /// The columns, as the rows have them, with the end of the line.
 pub const HEADER: &str =

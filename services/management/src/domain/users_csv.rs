@@ -1,6 +1,6 @@
 //! Users as CSV (RFC 4180): what the API and the command `export` write, and `POST /api/users.csv` reads.
 
-use std::{borrow::Cow, io};
+use std::io;
 
 use chrono::{DateTime, Utc};
 use csv::{Terminator, WriterBuilder};
@@ -8,6 +8,7 @@ use sea_orm::ActiveEnum as _;
 use vpnmanager_entities::{group::TrafficPeriod, user};
 use vpnmanager_nats::groups::Speed;
 use vpnmanager_openapi::time::Timestamp;
+use vpnmanager_runtime::spreadsheet::harmless;
 
 use crate::domain::{own_limits::OwnLimits, own_rules::own_rules_of};
 
@@ -74,16 +75,6 @@ fn own_limits(limits: OwnLimits) -> [String; 6] {
     ]
 }
 
-/// A cell that no spreadsheet takes for a formula (OWASP, CSV Injection). No name of a user, a server or a group begins so, and nothing of what
-/// they may begin with will.
-pub(super) fn harmless(cell: &str) -> Cow<'_, str> {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        Cow::Owned(format!("'{cell}"))
-    } else {
-        Cow::Borrowed(cell)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use vpnmanager_nats::groups::GroupName;
@@ -93,11 +84,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_cell_is_a_formula_and_no_name_needs_a_guard() {
-        assert_eq!(harmless("alice"), "alice");
+    fn no_name_of_a_user_a_server_or_a_group_needs_a_guard() {
         for begin in ["=", "+", "-", "@", "\t", "\r"] {
             let cell = format!("{begin}1");
-            assert_eq!(harmless(&cell), format!("'{cell}"));
+            assert_ne!(harmless(&cell), cell);
             let is_name = cell.parse::<Username>().is_ok() || cell.parse::<NodeId>().is_ok();
             assert!(!is_name && cell.parse::<GroupName>().is_err(), "{cell:?}");
         }

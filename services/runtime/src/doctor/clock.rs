@@ -2,6 +2,7 @@
 
 use std::{process::Stdio, time::Duration};
 
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::process::Command;
 
 use super::check::{Seen, Trouble, Verdict};
@@ -12,6 +13,8 @@ const MEND: &str = "timedatectl set-ntp true || apt-get install chrony";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// How far clocks may differ before somebody should look at it.
 const NOTABLE: Duration = Duration::from_secs(1);
+/// How much later than its `Date` header an answer may have been written: the header has whole seconds, and servers make it once a second.
+const DATE_MAY_BE_OLD: TimeDelta = TimeDelta::seconds(2);
 
 /// Judges that this clock is so many milliseconds ahead of that of `other`, or behind when negative. More than `most` is a failure.
 #[must_use]
@@ -27,6 +30,16 @@ pub fn difference(other: &str, ahead_ms: i64, most: Duration) -> Verdict {
     } else {
         Verdict::Fine(found)
     }
+}
+
+/// By how many milliseconds this clock is ahead of that of a server at least, behind when negative, as the `Date` header of its answer says (RFC 9110,
+/// 6.6.1). 0: they may agree. `None`: that is no date.
+#[must_use]
+pub fn ahead_of_date(date: &str, asked: DateTime<Utc>, answered: DateTime<Utc>) -> Option<i64> {
+    let told = DateTime::parse_from_rfc2822(date).ok()?.to_utc();
+    let least = (asked - told - DATE_MAY_BE_OLD).num_milliseconds();
+    let most = (answered - told).num_milliseconds();
+    Some(if least > 0 { least } else { most.min(0) })
 }
 
 /// Whether the kernel's clock is kept by a time service, as systemd says. Skipped where nobody says it.
@@ -70,6 +83,23 @@ mod tests {
         for off in [-5_001, 5_001, i64::MIN] {
             assert!(matches!(judged(off), Verdict::Failed(trouble) if trouble.mend.as_deref() == Some(MEND)));
         }
+    }
+
+    #[test]
+    fn a_date_of_whole_seconds_that_took_a_while_is_no_difference() {
+        let told = DateTime::parse_from_rfc2822("Tue, 01 Dec 2026 04:56:10 GMT")
+            .unwrap()
+            .to_utc();
+        let ahead = |asked_ms, answered_ms| {
+            let at = |ms| told + TimeDelta::milliseconds(ms);
+            ahead_of_date("Tue, 01 Dec 2026 04:56:10 GMT", at(asked_ms), at(answered_ms))
+        };
+        for (asked, answered) in [(0, 1), (-500, 700), (900, 1_003), (1_990, 2_500)] {
+            assert_eq!(ahead(asked, answered), Some(0), "{asked} {answered}");
+        }
+        assert_eq!(ahead(5_000, 5_100), Some(3_000));
+        assert_eq!(ahead(-4_100, -4_000), Some(-4_000));
+        assert_eq!(ahead_of_date("yesterday", told, told), None);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde::Serialize;
 use vpnmanager_testbed::stack::Stack;
 
+use super::floor;
+
 const SYNCS: usize = 50;
 
 #[derive(Debug, Clone, Serialize)]
@@ -33,7 +35,7 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) async fn look(stack: &Stack, db: &DatabaseConnection, nats_server: String) -> anyhow::Result<Self> {
+    pub(super) async fn look(stack: &Stack, db: &DatabaseConnection) -> anyhow::Result<Self> {
         let dir = stack.state().dir.clone();
         let tunnels = stack.network().is_ok();
         Ok(Self {
@@ -46,7 +48,7 @@ impl Conditions {
             fdatasync_ms: fdatasync(&dir).context("cannot write and sync a file")?.as_secs_f64() * 1e3,
             postgres: setting(db, "server_version").await?,
             postgres_settings: settings(db).await?,
-            nats_server,
+            nats_server: floor::connect(stack).await?.server_info().version.clone(),
             openvpn: if tunnels {
                 openvpn().await
             } else {

@@ -88,7 +88,7 @@ impl History {
 
     async fn measure(&self, stack: &mut Stack) -> anyhow::Result<Measured> {
         let db = stack.connect_database().await.context("cannot connect to PostgreSQL")?;
-        let conditions = Conditions::look(stack, &db, "2.15".to_owned()).await?;
+        let conditions = Conditions::look(stack, &db).await?;
         self.fill(&db).await?;
         let api = stack.api();
         let wanted = Wanted::draw(&db).await?;

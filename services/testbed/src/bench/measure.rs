@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement};
 use serde::Serialize;
 use tokio::task::JoinSet;
@@ -16,9 +16,9 @@ use super::{
     conditions::{Conditions, load_average},
     easyrsa::{self, Easyrsa},
     floor::{Floor, Span},
-    load::{Creator, Latencies, Summary, closed_loop, open_loop},
+    load::{Creator, Latencies, Summary, Work, closed_loop, creates, open_loop},
     options::{Bench, WAIT},
-    rounds::{Begun, Rounds},
+    rounds::{Begun, Rounds, Side},
     verify::{Verified, verify},
 };
 use crate::screen;
@@ -37,7 +37,6 @@ pub(super) struct Measured {
     pub(super) answered: Side,
     pub(super) throughput: Pair,
     pub(super) unwaited: Unwaited,
-    pub(super) hashes: Hashes,
     /// Users per second if only keys, requests, signatures and files are made, on all cores.
     pub(super) issue_alone_per_second: f64,
     pub(super) memory_mib: Vec<(String, f64)>,
@@ -51,23 +50,6 @@ pub(super) struct Pair {
     pub(super) floor: Side,
     pub(super) floor_steps: Vec<(Span, Summary)>,
     pub(super) ours: Side,
-}
-
-/// The sum of all rounds of one kind.
-#[derive(Debug, Serialize)]
-pub(super) struct Side {
-    pub(super) latency: Summary,
-    pub(super) per_second: f64,
-    pub(super) cpu_ms_each: Vec<(String, f64)>,
-    #[serde(flatten)]
-    pub(super) rounds: Rounds,
-}
-
-/// Creates with the hashes of the audit trail, and without them.
-#[derive(Debug, Serialize)]
-pub(super) struct Hashes {
-    pub(super) with: Side,
-    pub(super) without: Side,
 }
 
 /// Creates without `?wait=`.
@@ -88,12 +70,12 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
 
     let started = Instant::now();
     let warm = closed_loop(bench.clients, bench.short_round(), creates(&creator, Some(WAIT))).await?;
-    told_no_failure(&creator)?;
+    creator.sound()?;
     let floor = Floor::prepare(stack, bench, &mut tasks).await?;
     closed_loop(bench.clients, Duration::from_secs(1), chains(&floor)).await?;
     floor.sound()?;
     screen::done("Warm up", &format!("{} users", warm.summary().count), started.elapsed());
-    let conditions = Conditions::look(stack, &db, floor.nats_server()).await?;
+    let conditions = Conditions::look(stack, &db).await?;
 
     let run = Run {
         bench,
@@ -106,9 +88,8 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
     drained(&db).await?;
     let throughput = run.throughput().await?;
     let unwaited = run.unwaited(&db).await?;
-    let hashes = run.hashes(&db).await?;
     floor.sound()?;
-    told_no_failure(&creator)?;
+    creator.sound()?;
 
     let started = Instant::now();
     let issue_alone_per_second = floor.issue_alone(bench.short_round()).await?;
@@ -142,7 +123,6 @@ pub(super) async fn measure(bench: &Bench, stack: &Stack) -> anyhow::Result<Meas
         answered,
         throughput,
         unwaited,
-        hashes,
         issue_alone_per_second,
         memory_mib,
         easyrsa,
@@ -203,28 +183,6 @@ impl Run<'_> {
         })
     }
 
-    /// They take turns, each as often first as second, so that what slows down with the number of users slows down both.
-    async fn hashes(&self, db: &DatabaseConnection) -> anyhow::Result<Hashes> {
-        let mut with = Rounds::new("POST until applied, busy, with hashes");
-        let mut without = Rounds::new("POST until applied, busy, without hashes");
-        for turn in 0..2 * self.bench.rounds {
-            let with_first = turn % 2 == 0;
-            for has_hashes in [with_first, !with_first] {
-                chain_entries(db, if has_hashes { "ENABLE" } else { "DISABLE" }).await?;
-                let begun = Begun::now(self.parties);
-                let work = creates(self.creator, Some(WAIT));
-                let done = closed_loop(self.bench.clients, self.bench.short_round(), work).await?;
-                let rounds = if has_hashes { &mut with } else { &mut without };
-                rounds.end(&begun, &done);
-            }
-        }
-        chain_entries(db, "ENABLE").await?;
-        Ok(Hashes {
-            with: with.into(),
-            without: without.into(),
-        })
-    }
-
     async fn unwaited(&self, db: &DatabaseConnection) -> anyhow::Result<Unwaited> {
         let mut answered = Rounds::new("POST until answered, busy");
         let started = Instant::now();
@@ -252,38 +210,6 @@ impl Run<'_> {
     }
 }
 
-/// The triggers that give entries of the audit trail their hashes, switched on or off.
-async fn chain_entries(db: &DatabaseConnection, switch: &str) -> anyhow::Result<()> {
-    let triggers = ["audit_log_chain_begin", "audit_log_chained", "audit_log_chain_end"];
-    let switched = triggers.map(|trigger| format!("{switch} TRIGGER {trigger}")).join(", ");
-    db.execute_unprepared(&format!("ALTER TABLE audit_log {switched}"))
-        .await
-        .with_context(|| format!("cannot {switch} the triggers of the audit trail"))?;
-    Ok(())
-}
-
-impl From<Rounds> for Side {
-    fn from(rounds: Rounds) -> Self {
-        let (latency, per_second, cpu_ms_each) = (rounds.latency(), rounds.per_second(), rounds.cpu_ms_each());
-        Self {
-            latency,
-            per_second,
-            cpu_ms_each,
-            rounds,
-        }
-    }
-}
-
-type Work = std::pin::Pin<Box<dyn Future<Output = bool> + Send>>;
-
-fn creates(creator: &Arc<Creator>, wait: Option<Duration>) -> impl Fn() -> Work + Send + Sync + 'static {
-    let creator = Arc::clone(creator);
-    move || {
-        let creator = Arc::clone(&creator);
-        Box::pin(async move { creator.create(wait).await })
-    }
-}
-
 fn chains(floor: &Floor) -> impl Fn() -> Work + Send + Sync + 'static {
     let floor = floor.clone();
     move || {
@@ -297,12 +223,6 @@ fn steps(spans: Vec<Latencies>) -> Vec<(Span, Summary)> {
         .into_iter()
         .zip(spans.iter().map(Latencies::summary))
         .collect()
-}
-
-fn told_no_failure(creator: &Creator) -> anyhow::Result<()> {
-    let (failed, told) = creator.failures();
-    ensure!(failed == 0, "{failed} creates failed; {}", told.join("; "));
-    Ok(())
 }
 
 /// Waits until no user is pending and says how long that took.

@@ -1,13 +1,20 @@
 //! Measures a create, from the request until the last node has applied it, and the least that it could cost (the floor).
 
 mod accounting;
+mod bare_server;
+mod chain;
+mod command_line;
 mod conditions;
 mod easyrsa;
 mod floor;
 mod history;
+mod keys;
 mod load;
 mod measure;
+mod on_stack;
 mod options;
+mod page;
+mod ratios;
 mod report;
 mod rounds;
 mod scale;
@@ -23,7 +30,10 @@ use vpnmanager_testbed::{
     stack::{Stack, StackOptions},
 };
 
+pub(crate) use chain::Chain;
+pub(crate) use command_line::CommandLine;
 pub(crate) use history::History;
+pub(crate) use keys::Keys;
 pub(crate) use load::{Latencies, Summary};
 pub(crate) use options::Bench;
 pub(crate) use scale::Scale;

@@ -30,6 +30,16 @@ pub(super) struct Rounds {
     latencies: Latencies,
 }
 
+/// The sum of all rounds of one kind.
+#[derive(Debug, Serialize)]
+pub(super) struct Side {
+    pub(super) latency: Summary,
+    pub(super) per_second: f64,
+    pub(super) cpu_ms_each: Vec<(String, f64)>,
+    #[serde(flatten)]
+    pub(super) rounds: Rounds,
+}
+
 /// A round that has begun.
 #[derive(Debug)]
 pub(super) struct Begun<'p> {
@@ -78,18 +88,18 @@ impl Rounds {
     }
 
     /// Of all rounds together.
-    pub(super) fn latency(&self) -> Summary {
+    fn latency(&self) -> Summary {
         self.latencies.summary()
     }
 
     /// Of all rounds together.
-    pub(super) fn per_second(&self) -> f64 {
+    fn per_second(&self) -> f64 {
         let seconds: f64 = self.rounds.iter().map(|round| round.seconds).sum();
         number(self.latencies.summary().count) / seconds.max(Duration::from_millis(1).as_secs_f64())
     }
 
     /// CPU milliseconds for each create, by program.
-    pub(super) fn cpu_ms_each(&self) -> Vec<(String, f64)> {
+    fn cpu_ms_each(&self) -> Vec<(String, f64)> {
         let count = number(self.latencies.summary().count).max(1.0);
         let Some(first) = self.rounds.first() else {
             return Vec::new();
@@ -103,6 +113,25 @@ impl Rounds {
                 .sum::<f64>()
         };
         names.map(|(index, name)| (name, sum(index) * 1e3 / count)).collect()
+    }
+}
+
+impl From<Rounds> for Side {
+    fn from(rounds: Rounds) -> Self {
+        let (latency, per_second, cpu_ms_each) = (rounds.latency(), rounds.per_second(), rounds.cpu_ms_each());
+        Self {
+            latency,
+            per_second,
+            cpu_ms_each,
+            rounds,
+        }
+    }
+}
+
+impl Side {
+    /// A number of each round.
+    pub(super) fn of_each(&self, number: impl Fn(&Round) -> f64) -> Vec<f64> {
+        self.rounds.rounds.iter().map(number).collect()
     }
 }
 

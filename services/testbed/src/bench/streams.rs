@@ -8,23 +8,21 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
+use futures_util::future::join_all;
 use reqwest::{Client, Response};
 use serde::Serialize;
-use vpnmanager_testbed::{
-    postgres::Durability,
-    stack::{Part, Stack, StackOptions},
-};
+use tokio::time::timeout;
+use vpnmanager_testbed::stack::{Part, Stack, StackOptions};
 
-use super::{accounting::Parties, report};
-use crate::{
-    interrupt::unless_interrupted,
-    screen::{self, say},
-};
+use super::{accounting::Parties, on_stack::on_stack, report};
+use crate::screen::say;
 
 /// Streams from one address: fewer than `HTTP_MAX_CONNECTIONS_PER_ADDRESS`.
 const OF_ONE_ADDRESS: u32 = 200;
 /// What a process asks for at the start, and frees later, does not count for streams.
 const SETTLE: Duration = Duration::from_secs(10);
+/// A stream that says nothing for this long has no more to say, and is open: its end would come at once. Shorter than its heartbeat.
+const QUIET: Duration = Duration::from_secs(2);
 
 /// How many streams, and for how long.
 #[derive(Debug, Clone, Args, Serialize)]
@@ -55,22 +53,8 @@ struct Measured {
 
 impl Streams {
     pub(crate) async fn run(self) -> anyhow::Result<()> {
-        if cfg!(debug_assertions) {
-            say("This is a dev build: its numbers say little. `make bench ONLY=streams` builds for release.");
-        }
-        unless_interrupted(self.with_stack()).await?.context("bench failed")
-    }
-
-    async fn with_stack(&self) -> anyhow::Result<()> {
-        let stack = Stack::start(StackOptions {
-            durability: Durability::Durable,
-            progress: screen::step,
-            ..StackOptions::default()
-        })
-        .await?;
-        let measured = self.measure(&stack).await;
-        stack.down().await;
-        let measured = measured?;
+        let options = StackOptions::default();
+        let measured = on_stack("streams", options, async |stack: &Stack| self.measure(stack).await).await?;
         say(format_args!(
             "{} streams: {:.1} % of a core (without: {:.1} %), {:.1} KiB each",
             self.streams, measured.cpu_percent, measured.cpu_without_percent, measured.kib_for_each_stream
@@ -87,7 +71,7 @@ impl Streams {
         let open = self.open(stack).await?;
         tokio::time::sleep(SETTLE).await;
         let (cpu_percent, memory_mib) = self.look(&parties).await?;
-        drop(open);
+        still_open(open).await?;
         Ok(Measured {
             at: chrono::Utc::now(),
             options: self.clone(),
@@ -129,6 +113,25 @@ impl Streams {
         tokio::time::sleep(time).await;
         let used = of_management(&parties.since(&before).cpu_s)?;
         Ok((used / time.as_secs_f64() * 100.0, of_management(&parties.memory())?))
+    }
+}
+
+/// Fails if a stream has ended: it would have cost nothing.
+async fn still_open(streams: Vec<Response>) -> anyhow::Result<()> {
+    let ended = join_all(streams.into_iter().map(has_ended)).await;
+    let ended = ended.into_iter().filter(|has_ended| *has_ended).count();
+    ensure!(ended == 0, "{ended} streams have ended");
+    Ok(())
+}
+
+/// Reads all that has come.
+async fn has_ended(mut stream: Response) -> bool {
+    loop {
+        match timeout(QUIET, stream.chunk()).await {
+            Ok(Ok(Some(_))) => {}
+            Ok(Ok(None) | Err(_)) => return true,
+            Err(_quiet) => return false,
+        }
     }
 }
 

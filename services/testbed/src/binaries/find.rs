@@ -40,6 +40,14 @@ pub fn endnode() -> Result<PathBuf, Missing> {
     ours("vpnmanager-endnode")
 }
 
+/// The command line of operators.
+///
+/// # Errors
+/// [`Missing`] when it has not been built.
+pub fn command_line() -> Result<PathBuf, Missing> {
+    ours("vpnmanager")
+}
+
 /// OpenVPN.
 ///
 /// # Errors

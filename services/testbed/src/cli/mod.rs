@@ -41,6 +41,12 @@ enum Command {
     History(crate::bench::History),
     /// Measure what open streams of events cost while nothing happens
     Streams(crate::bench::Streams),
+    /// Measure what the hashes of the audit trail cost creates
+    Chain(crate::bench::Chain),
+    /// Measure what wrong keys cost those who have the right one
+    Keys(crate::bench::Keys),
+    /// Measure how long `vpnmanager users list` takes, from its start to its end
+    CommandLine(crate::bench::CommandLine),
     /// Change users while faults are injected, and check that every answer is true in the end
     Chaos(crate::chaos::Chaos),
     /// Attack a fleet with one node's credential and with none, and measure what that does to everybody else
@@ -61,6 +67,9 @@ impl Cli {
             Command::Scale(scale) => scale.run().await,
             Command::History(history) => history.run().await,
             Command::Streams(streams) => streams.run().await,
+            Command::Chain(chain) => chain.run().await,
+            Command::Keys(keys) => keys.run().await,
+            Command::CommandLine(command_line) => command_line.run().await,
             Command::Chaos(chaos) => chaos.run().await,
             Command::Attack(attack) => attack.run().await,
         }

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use crate::{markdown, settings, sources};
 
 /// Names that others define.
-const OF_OTHERS: [&str; 12] = [
+const OF_OTHERS: [&str; 15] = [
     "CREDENTIALS_DIRECTORY",
     "CURL_CA_BUNDLE",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
     "INSTA_UPDATE",
     "NO_COLOR",
+    "NO_PROXY",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_HEADERS",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",

@@ -12,7 +12,7 @@ use std::{
 };
 
 use chrono::Utc;
-use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter};
+use sea_orm::{ColumnTrait, Condition, DatabaseConnection, DbErr, EntityTrait, QueryFilter, sea_query::Expr};
 use vpnmanager_entities::api_key::{self, Role};
 use vpnmanager_openapi::{auth::hash_key, server::Source};
 use vpnmanager_runtime::{
@@ -97,6 +97,13 @@ struct Known {
     wrong: HashMap<KeyHash, Instant>,
 }
 
+/// The lane in which a key is looked up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speed {
+    Fast,
+    Slow,
+}
+
 /// What is known of a key without the database.
 #[derive(Debug, PartialEq, Eq)]
 enum Memory {
@@ -146,14 +153,21 @@ impl KeyCache {
         }
         let hash = hash_key(key);
         let asked = Instant::now();
-        let lane = match self.known().recall(&hash, asked) {
+        let speed = match self.known().recall(&hash, asked) {
             Memory::Right(operator) => return Ok(Some(operator)),
             Memory::Wrong => return Ok(None),
-            Memory::Trusted => &self.fast,
-            Memory::Unknown => self.lane_of(from),
+            Memory::Trusted => Speed::Fast,
+            Memory::Unknown => self.speed_for(from),
+        };
+        let lane = match speed {
+            Speed::Fast => &self.fast,
+            Speed::Slow => &self.slow,
         };
         let found = lane.submit(hash).await.map_err(|_closed| AuthenticateError::Stopping)?;
         let found = found.map_err(AuthenticateError::Database)?;
+        if found.is_none() && speed == Speed::Slow {
+            tokio::time::sleep(own_moment(&hash)).await;
+        }
         // From before the query on: what it did not see yet is seen no later for that.
         self.known().remember(hash, found.as_ref(), asked);
         Ok(found)
@@ -164,11 +178,11 @@ impl KeyCache {
         &self.uses
     }
 
-    fn lane_of(&self, from: Option<Source>) -> &Lane {
+    fn speed_for(&self, from: Option<Source>) -> Speed {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         match tries.spend(from, Instant::now()) {
-            Ok(()) => &self.fast,
-            Err(_until) => &self.slow,
+            Ok(()) => Speed::Fast,
+            Err(_until) => Speed::Slow,
         }
     }
 
@@ -209,6 +223,12 @@ impl Known {
     }
 }
 
+/// How long after the query of the slower lane a wrong key is refused: all refusals of a query at once would delay answers to others. It follows from
+/// the hash of what the caller sent, so it tells nothing that he does not know.
+fn own_moment(hash: &KeyHash) -> Duration {
+    SLOW * u32::from(hash[0]) / 256
+}
+
 /// One answer for each key.
 async fn look_up_all(db: &DatabaseConnection, hashes: Vec<KeyHash>) -> Vec<Result<Option<Operator>, Arc<DbErr>>> {
     match look_up(db, &hashes).await {
@@ -226,16 +246,14 @@ async fn look_up_all(db: &DatabaseConnection, hashes: Vec<KeyHash>) -> Vec<Resul
 /// The holders of those keys that are right, by the hash that was asked for: a key that was rotated has two for a while.
 async fn look_up(db: &DatabaseConnection, hashes: &[KeyHash]) -> Result<HashMap<Vec<u8>, Operator>, DbErr> {
     let now = Utc::now();
-    let asked = || hashes.iter().map(|hash| hash.to_vec());
+    let asked: Vec<Vec<u8>> = hashes.iter().map(|hash| hash.to_vec()).collect();
+    // One parameter, however many keys: so the statement is prepared once.
+    let is_asked = |column: &str| Expr::cust_with_values(format!("{column} = ANY($1)"), [asked.clone()]);
     let of_before = Condition::all()
-        .add(api_key::Column::PreviousHash.is_in(asked()))
+        .add(is_asked("previous_hash"))
         .add(api_key::Column::PreviousValidUntil.gt(now));
     let found = api_key::Entity::find()
-        .filter(
-            Condition::any()
-                .add(api_key::Column::Hash.is_in(asked()))
-                .add(of_before),
-        )
+        .filter(Condition::any().add(is_asked("hash")).add(of_before))
         .filter(api_key::Column::RevokedAt.is_null())
         .all(db)
         .await?;

@@ -2,9 +2,11 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use chrono::{DateTime, Utc};
 use reqwest::{
     Client, Response, StatusCode,
     dns::{Addrs, Name, Resolve, Resolving},
+    header::{HeaderMap, RETRY_AFTER},
     redirect::Policy,
 };
 use vpnmanager_nats::bounded::shortened;
@@ -58,6 +60,8 @@ pub enum Outcome {
         status: Option<u16>,
         /// What went wrong, at most 500 characters.
         error: String,
+        /// How long the receiver wants to be left alone, if it says so.
+        again_in: Option<Duration>,
     },
 }
 
@@ -90,7 +94,7 @@ impl Courier {
     pub async fn send(&self, url: &str, message: Message) -> Outcome {
         let url = match checked(url, &self.config) {
             Ok(url) => url,
-            Err(error) => return failed(None, &error.to_string()),
+            Err(error) => return failed(&error.to_string()),
         };
         let request = self
             .client
@@ -103,7 +107,7 @@ impl Courier {
         match request.send().await {
             Ok(response) => judged(response).await,
             // The path of the URL may be as good as a key.
-            Err(error) => failed(None, &chain(&error.without_url()).to_string()),
+            Err(error) => failed(&chain(&error.without_url()).to_string()),
         }
     }
 }
@@ -118,9 +122,24 @@ async fn judged(mut response: Response) -> Outcome {
     if status == StatusCode::GONE {
         return Outcome::Gone;
     }
+    let again_in = again_in(response.headers(), Utc::now());
     let said = first_of(&mut response).await;
     let said = if said.is_empty() { said } else { format!(": {said}") };
-    failed(Some(status), &format!("the receiver answered {status}{said}"))
+    Outcome::Failed {
+        status: Some(status.as_u16()),
+        error: shortened(&format!("the receiver answered {status}{said}"), MOST_KEPT),
+        again_in,
+    }
+}
+
+/// What `Retry-After` says (RFC 9110, 10.2.3): seconds, or a time.
+fn again_in(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let at = DateTime::parse_from_rfc2822(text).ok()?;
+    at.to_utc().signed_duration_since(now).to_std().ok()
 }
 
 /// The beginning of an answer, as one line.
@@ -139,10 +158,12 @@ async fn first_of(response: &mut Response) -> String {
         .join(" ")
 }
 
-pub(super) fn failed(status: Option<StatusCode>, error: &str) -> Outcome {
+/// There was no answer.
+pub(super) fn failed(error: &str) -> Outcome {
     Outcome::Failed {
-        status: status.map(|status| status.as_u16()),
+        status: None,
         error: shortened(error, MOST_KEPT),
+        again_in: None,
     }
 }
 
@@ -165,5 +186,30 @@ impl Resolve for Checked {
             }
             Ok::<Addrs, Box<dyn std::error::Error + Send + Sync>>(Box::new(found.into_iter()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receiver_says_in_seconds_or_as_a_time_when_to_come_again() {
+        let now = DateTime::from_timestamp(784_111_717, 0).expect("a time");
+        for (text, seconds) in [
+            ("120", Some(120)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:37 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 08:47:37 GMT", None),
+            ("-1", None),
+            ("1.5", None),
+            ("soon", None),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().expect("a value"));
+            assert_eq!(again_in(&headers, now), seconds.map(Duration::from_secs), "{text}");
+        }
+        assert_eq!(again_in(&HeaderMap::new(), now), None);
     }
 }

@@ -29,7 +29,9 @@ use crate::{
 };
 
 /// Pauses between two attempts: some 28 of them fit into the time that an event is tried for.
-const PAUSES: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(4 * 60 * 60));
+const PAUSES: Backoff = Backoff::new(Duration::from_secs(5), LONGEST_PAUSE);
+/// Also where a receiver asks for more.
+const LONGEST_PAUSE: Duration = Duration::from_secs(4 * 60 * 60);
 /// So long after an event was handed over it is given up.
 pub const TRIED_FOR: TimeDelta = TimeDelta::days(3);
 /// How long a replica sends for one webhook before others may have their turn.
@@ -144,7 +146,7 @@ async fn attempt(
     let id = delivery.message_id();
     let signatures = match signatures(&app.pki, webhook, (&id, &body), now) {
         Ok(signatures) => signatures,
-        Err(error) => return Ok(Some(failed(None, &error.to_string()))),
+        Err(error) => return Ok(Some(failed(&error.to_string()))),
     };
     let message = Message {
         id,
@@ -162,6 +164,7 @@ async fn record(
 ) -> Result<(), DbErr> {
     transact(&app.db, |tx| async move {
         let now = app.clock.now().trunc_subsecs(6);
+        let wanted = wanted_pause(outcome);
         let mut row = delivery.clone().into_active_model();
         row.attempts = Set(delivery.attempts.saturating_add(1));
         row.attempted_at = Set(Some(now));
@@ -178,10 +181,10 @@ async fn record(
                 row.error = Set(Some(GONE.to_owned()));
                 disable(app, &tx, webhook.id).await?;
             }
-            Some(Outcome::Failed { status, error }) => {
+            Some(Outcome::Failed { status, error, .. }) => {
                 row.status = Set(status.and_then(|status| i16::try_from(status).ok()));
                 row.error = Set(Some(error.clone()));
-                let again = again_at(delivery, now);
+                let again = again_at(delivery, now, wanted);
                 row.next_attempt_at = Set(again);
                 if again.is_none() && delivery.event_id.is_some() {
                     note_failing(app, &tx, webhook.id, error).await?;
@@ -191,21 +194,44 @@ async fn record(
         }
         // It may have been deleted with its webhook meanwhile.
         match row.update(&*tx).await {
-            Ok(_) | Err(DbErr::RecordNotUpdated) => Ok(()),
-            Err(error) => Err(error),
+            Ok(_) | Err(DbErr::RecordNotUpdated) => {}
+            Err(error) => return Err(error),
+        }
+        match wanted {
+            Some(pause) => put_off(&tx, webhook.id, now + pause).await,
+            None => Ok(()),
         }
     })
     .await
 }
 
+/// How long the receiver wants to be left alone.
+fn wanted_pause(outcome: &Option<Outcome>) -> Option<Duration> {
+    match outcome {
+        Some(Outcome::Failed { again_in, .. }) => again_in.map(|pause| pause.min(LONGEST_PAUSE)),
+        Some(Outcome::Taken { .. } | Outcome::Gone) | None => None,
+    }
+}
+
+/// Sends no event that waits before then: each would be refused, too.
+async fn put_off(transaction: &DatabaseTransaction, webhook: i64, until: DateTime<Utc>) -> Result<(), DbErr> {
+    let statement = Statement::from_sql_and_values(
+        transaction.get_database_backend(),
+        "UPDATE webhook_deliveries SET next_attempt_at = $2
+         WHERE webhook_id = $1 AND next_attempt_at < $2 AND event_id IS NOT NULL",
+        [webhook.into(), until.into()],
+    );
+    transaction.execute_raw(statement).await.map(drop)
+}
+
 const GONE: &str = "the receiver answered 410 Gone: the webhook is disabled";
 const NO_ENTRY: &str = "the entry is not in the audit trail any more";
 
-/// When a message that did not arrive is sent again; `None`: never. A try is sent once.
-fn again_at(delivery: &webhook_delivery::Model, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+/// When a message that did not arrive is sent again, not sooner than the receiver wants; `None`: never. A try is sent once.
+fn again_at(delivery: &webhook_delivery::Model, now: DateTime<Utc>, wanted: Option<Duration>) -> Option<DateTime<Utc>> {
     delivery.event_id?;
     let attempts = u32::try_from(delivery.attempts).unwrap_or_default().saturating_add(1);
-    let again = now + jittered(PAUSES.after(attempts));
+    let again = now + jittered(PAUSES.after(attempts)).max(wanted.unwrap_or_default());
     (again < delivery.created_at + TRIED_FOR).then(|| again.trunc_subsecs(6))
 }
 
@@ -279,9 +305,9 @@ mod tests {
     fn an_event_is_tried_again_for_three_days_and_a_try_never() {
         let mut now = delivery(0, None).created_at;
         let begun = now;
-        assert_eq!(again_at(&delivery(0, None), now), None);
+        assert_eq!(again_at(&delivery(0, None), now, None), None);
         let mut attempts = 0;
-        while let Some(again) = again_at(&delivery(attempts, Some(7)), now) {
+        while let Some(again) = again_at(&delivery(attempts, Some(7)), now, None) {
             let pause = (again - now).num_milliseconds();
             assert!(
                 (4_400..=16_000_000).contains(&pause),
@@ -295,5 +321,27 @@ mod tests {
             now - begun
         );
         assert!((20..40).contains(&attempts), "{attempts}");
+    }
+
+    #[test]
+    fn a_receiver_may_ask_for_a_longer_pause_than_usual_but_not_for_any() {
+        let failed = |again_in| {
+            Some(Outcome::Failed {
+                status: Some(429),
+                error: String::new(),
+                again_in,
+            })
+        };
+        let first = delivery(0, Some(7));
+        let now = first.created_at;
+        let pause = |seconds| {
+            let wanted = wanted_pause(&failed(Some(Duration::from_secs(seconds))));
+            again_at(&first, now, wanted).expect("a time") - now
+        };
+        assert!(pause(0) >= TimeDelta::seconds(4));
+        assert_eq!(pause(120), TimeDelta::seconds(120));
+        assert_eq!(pause(u64::MAX), TimeDelta::hours(4));
+        assert_eq!(wanted_pause(&failed(None)), None);
+        assert_eq!(wanted_pause(&Some(Outcome::Gone)), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use chrono::{DateTime, TimeDelta, Utc};
 use data_encoding::BASE64;
 use poem::http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -84,6 +85,31 @@ async fn what_failed_is_sent_again_as_the_same_message() {
     })
     .await;
     assert_eq!(deliveries(&stack, id).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_receiver_that_says_when_to_come_again_is_sent_nothing_that_waits_before_then() {
+    let stack = open_stack().await;
+    let receiver = Receiver::start().await;
+    receiver.answer_next(&[
+        "500 Internal Server Error",
+        "503 Service Unavailable\r\nretry-after: 3600",
+    ]);
+    let (id, _) = hook(&stack, &receiver, json!({ "types": ["user_created"] })).await;
+    stack.create_user("alice").await;
+    newest_is(&stack, id, "failed", |delivery| delivery["attempts"] == 1).await;
+    stack.create_user("bob").await;
+    receiver.has(2).await;
+    let in_half_an_hour = Utc::now() + TimeDelta::minutes(30);
+    let is_later = |delivery: &Value| {
+        let at = delivery["next_attempt_at"].as_str();
+        at.is_some_and(|at| DateTime::parse_from_rfc3339(at).expect("a time") > in_half_an_hour)
+    };
+    let put_off = wait::until_some(wait::SOON, "both wait", async || {
+        let waiting = deliveries(&stack, id).await;
+        (waiting.len() == 2 && waiting.iter().all(is_later)).then_some(())
+    });
+    put_off.await.expect("in time");
 }
 
 #[tokio::test]

@@ -21,16 +21,12 @@ const COMMANDS: &str = "VPN_COMMANDS";
 pub(super) struct BusFloor {
     publisher: jetstream::Context,
     payload: Bytes,
-    /// The version of the server.
-    pub(super) server: String,
 }
 
 impl BusFloor {
     /// Connects both ends; the consumer's messages are the second value.
     pub(super) async fn prepare(stack: &Stack) -> anyhow::Result<(Self, pull::Stream)> {
-        let client = connect(stack).await?;
-        let server = client.server_info().version.clone();
-        let publisher = jetstream::new(client);
+        let publisher = jetstream::new(connect(stack).await?);
         let stream = publisher
             .create_stream(stream::Config {
                 name: STREAM.to_owned(),
@@ -55,14 +51,7 @@ impl BusFloor {
             .map_err(|error| anyhow::anyhow!(error))?;
         let messages = consumer.stream().max_messages_per_batch(100).messages().await?;
         let payload = newest_command(&publisher).await?;
-        Ok((
-            Self {
-                publisher,
-                payload,
-                server,
-            },
-            messages,
-        ))
+        Ok((Self { publisher, payload }, messages))
     }
 
     /// Publishes a message as large as a command and waits until the stream holds it.

@@ -109,11 +109,6 @@ impl Floor {
         Ok(floor)
     }
 
-    /// The version of nats-server.
-    pub(in crate::bench) fn nats_server(&self) -> String {
-        self.0.bus.server.clone()
-    }
-
     /// Returns the durations of the steps so far, and starts counting again.
     pub(in crate::bench) fn take_spans(&self) -> Vec<Latencies> {
         let mut spans = self.0.spans.lock().unwrap_or_else(PoisonError::into_inner);

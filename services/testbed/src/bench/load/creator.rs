@@ -1,17 +1,22 @@
 //! Creates users, each with a new name, and counts the results.
 
 use std::{
+    pin::Pin,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use anyhow::ensure;
 use vpnmanager_testbed::{api::Api, stack::Stack};
 
 /// The most failures whose text is kept.
 const TOLD: usize = 5;
+
+/// What a loop does again and again; false when it failed.
+pub(in crate::bench) type Work = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 /// Creates users; shared by all clients of all rounds.
 #[derive(Debug)]
@@ -71,9 +76,23 @@ impl Creator {
         self.created.load(Ordering::Relaxed)
     }
 
-    /// Creates that failed, with the first few reasons.
-    pub(in crate::bench) fn failures(&self) -> (u64, Vec<String>) {
+    /// Fails if a create failed, with the first few reasons.
+    pub(in crate::bench) fn sound(&self) -> anyhow::Result<()> {
+        let failed = self.failed.load(Ordering::Relaxed);
         let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        (self.failed.load(Ordering::Relaxed), told.clone())
+        ensure!(failed == 0, "{failed} creates failed; {}", told.join("; "));
+        Ok(())
+    }
+}
+
+/// Creates, as work for a loop.
+pub(in crate::bench) fn creates(
+    creator: &Arc<Creator>,
+    wait: Option<Duration>,
+) -> impl Fn() -> Work + Send + Sync + 'static {
+    let creator = Arc::clone(creator);
+    move || {
+        let creator = Arc::clone(&creator);
+        Box::pin(async move { creator.create(wait).await })
     }
 }

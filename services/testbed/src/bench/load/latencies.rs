@@ -15,6 +15,7 @@ pub(crate) struct Summary {
     pub(crate) count: u64,
     pub(crate) p50_ms: f64,
     pub(crate) p90_ms: f64,
+    pub(crate) p95_ms: f64,
     pub(crate) p99_ms: f64,
     pub(crate) max_ms: f64,
     pub(crate) mean_ms: f64,
@@ -47,6 +48,7 @@ impl Latencies {
             count: self.0.len(),
             p50_ms: at(0.5),
             p90_ms: at(0.9),
+            p95_ms: at(0.95),
             p99_ms: at(0.99),
             max_ms: Duration::from_micros(self.0.max()).as_secs_f64() * 1e3,
             mean_ms: self.0.mean() / 1e3,
@@ -67,6 +69,7 @@ mod tests {
         let summary = one.summary();
         assert_eq!(summary.count, 100);
         assert!((summary.p50_ms - 50.0).abs() < 0.1, "{summary:?}");
+        assert!((summary.p95_ms - 95.0).abs() < 0.2, "{summary:?}");
         assert!((summary.p99_ms - 99.0).abs() < 0.2, "{summary:?}");
         assert!((summary.max_ms - 100.0).abs() < 0.2, "{summary:?}");
     }

@@ -6,6 +6,6 @@ mod latencies;
 mod open_loop;
 
 pub(super) use closed_loop::closed_loop;
-pub(super) use creator::Creator;
+pub(super) use creator::{Creator, Work, creates};
 pub(crate) use latencies::{Latencies, Summary};
 pub(super) use open_loop::open_loop;

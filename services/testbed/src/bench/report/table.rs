@@ -134,19 +134,6 @@ fn throughput(text: &mut String, measured: &Measured) -> std::fmt::Result {
         unwaited.applied_per_second,
         unwaited.drain_seconds
     )?;
-    for (what, side) in [
-        (
-            "POST until applied, with the hashes of the audit trail",
-            &measured.hashes.with,
-        ),
-        ("  and without them, in turns", &measured.hashes.without),
-    ] {
-        writeln!(
-            text,
-            "  {what:<60}{:>9.0}{:>9.1}{:>9.1}",
-            side.per_second, side.latency.p50_ms, side.latency.p99_ms
-        )?;
-    }
     writeln!(
         text,
         "  {:<60}{:>9.0}",
