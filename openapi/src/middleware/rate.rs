@@ -122,7 +122,7 @@ fn time_of(requests: u32, most: u32) -> Duration {
 
 /// Rounded up, as `Retry-After` is.
 fn whole_seconds(time: Duration) -> u64 {
-    u64::try_from(time.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    u64::try_from(time.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -151,5 +151,7 @@ mod tests {
         }
         assert_eq!(whole_seconds(Duration::from_millis(1001)), 2);
         assert_eq!(whole_seconds(Duration::from_secs(1)), 1);
+        assert_eq!(whole_seconds(time_of(1, 20_000)), 1);
+        assert_eq!(whole_seconds(Duration::ZERO), 0);
     }
 }

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::client::Client;
-use crate::connection::{Connection, stays_here};
+use crate::connection::{Connection, is_web, stays_here};
 use crate::failure::{Failure, Kind};
 use crate::output::tidy;
 
@@ -53,6 +53,12 @@ struct FieldError {
 impl Api {
     /// A client for that management. Nothing is sent.
     pub(crate) fn new(connection: &Connection) -> Result<Self, Failure> {
+        if !is_web(&connection.url) {
+            return Err(Failure::usage(format!(
+                "{:?} is no URL such as https://management.example.org:8080",
+                connection.url
+            )));
+        }
         let mut headers = HeaderMap::new();
         if let Some(key) = &connection.key {
             let mut key = HeaderValue::from_str(key.expose_secret())
@@ -144,7 +150,7 @@ impl Api {
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failure {
         let why = match error.is_timeout() {
             true => "it does not answer in time".to_owned(),
-            false => causes(error),
+            false => with_way_out(causes(error)),
         };
         Failure::new(
             Kind::Unreachable,
@@ -213,8 +219,14 @@ impl Problem {
             Some(said) => tidy(said),
             None => format!("management answers {status}"),
         };
-        for error in &self.errors {
-            text.push_str(&format!("\n  {}: {}", tidy(&error.field), tidy(&error.detail)));
+        let fields = self
+            .errors
+            .iter()
+            .map(|error| format!("{}: {}", tidy(&error.field), tidy(&error.detail)));
+        // Management says what is wrong with the first field in the detail, too.
+        let others: Vec<String> = fields.filter(|field| *field != text).collect();
+        for other in others {
+            text.push_str(&format!("\n  {other}"));
         }
         text
     }
@@ -228,9 +240,29 @@ fn causes(error: &reqwest::Error) -> String {
     }
 }
 
+/// What to do where the certificate is of a CA that nobody named, as that which management makes itself is.
+pub(crate) fn with_way_out(cause: String) -> String {
+    match is_of_unknown_ca(&cause) {
+        true => format!("{cause}: name the CA of management's certificate with --management-ca or MANAGEMENT_CA"),
+        false => cause,
+    }
+}
+
+/// Whether a connection failed because the certificate is of a CA that is not trusted.
+pub(crate) fn is_of_unknown_ca(cause: &str) -> bool {
+    cause.contains("UnknownIssuer")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_certificate_of_an_unknown_ca_comes_with_the_flag_that_names_it() {
+        let told = with_way_out("invalid peer certificate: UnknownIssuer".to_owned());
+        assert!(told.contains("--management-ca"), "{told}");
+        assert_eq!(with_way_out("Connection refused".to_owned()), "Connection refused");
+    }
 
     #[test]
     fn a_route_that_is_not_there_is_told_from_a_user_who_is_not() {
@@ -263,6 +295,13 @@ mod tests {
         assert_eq!(
             problem.text(StatusCode::BAD_REQUEST),
             "the request is wrong\n  username: must not be empty"
+        );
+        let text = r#"{"detail": "username: is required", "errors": [{"field": "username", "detail": "is required"},
+            {"field": "user", "detail": "is not known here"}]}"#;
+        let problem: Problem = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            problem.text(StatusCode::BAD_REQUEST),
+            "username: is required\n  user: is not known here"
         );
         assert_eq!(
             Problem::default().text(StatusCode::BAD_GATEWAY),

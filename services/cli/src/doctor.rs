@@ -17,6 +17,7 @@ use vpnmanager_runtime::doctor::{
 use vpnmanager_runtime::error_chain::{chain, innermost};
 use vpnmanager_runtime::tls;
 
+use crate::api::{is_of_unknown_ca, with_way_out};
 use crate::connection::stays_here;
 
 const NAMES: Check = Check::new("names", "The name of management leads to a machine").within(Duration::from_secs(10));
@@ -226,11 +227,12 @@ async fn service(way: &Way, client: &Client) -> Seen<Told> {
     let answer = match client.get(format!("{}/health", base(way))).send().await {
         Ok(answer) => answer,
         Err(error) => {
-            return Seen::failed(Trouble::new(
-                "management does not answer",
-                chain(&error).to_string(),
-                mend,
-            ));
+            let why = chain(&error).to_string();
+            let mend = match is_of_unknown_ca(&why) {
+                true => format!("vpnmanager login {} --management-ca ca.pem", base(way)),
+                false => mend.to_owned(),
+            };
+            return Seen::failed(Trouble::new("management does not answer", with_way_out(why), mend));
         }
     };
     let (status, ahead_ms) = (answer.status(), ahead_of(&answer, asked));

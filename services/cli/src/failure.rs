@@ -72,6 +72,11 @@ impl Failure {
         Self::new(Kind::Usage, text)
     }
 
+    /// The same, and which of several things it is about.
+    pub(crate) fn of(self, what: &str) -> Self {
+        Self::new(self.kind, format!("{what}: {}", self.text))
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(self.kind.code())
     }

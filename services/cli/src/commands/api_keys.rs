@@ -212,7 +212,8 @@ fn scope(names: &[String]) -> Option<Value> {
 impl Rotate {
     async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         let deed = async {
-            let (name, grace) = (self.named.name(desk).await?, &self.grace);
+            let name = self.named.name(desk).await?;
+            let grace = humantime::format_duration(humantime::parse_duration(&self.grace).unwrap_or_default());
             Ok::<_, Failure>(format!(
                 "give {name} another secret, and accept the one of before for {grace}"
             ))

@@ -19,7 +19,7 @@ const CERTIFICATE: Shape = Shape {
         column("STATE", "/state"),
         column("DAYS LEFT", "/days_left"),
         column("ENDS", "/not_after").shown(Look::Time),
-        column("RENEWED", "/renews_at").shown(Look::Time),
+        column("RENEWS", "/renews_at").shown(Look::Time),
         column("SERVER", "/server_id"),
         column("USER", "/username"),
         column("DEVICE", "/device"),

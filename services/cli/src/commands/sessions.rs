@@ -173,9 +173,9 @@ impl Disconnect {
             if !self.sure.agrees(deed).await? {
                 continue;
             }
-            desk.api
-                .answer(desk.api.end_session().id(session.as_str()).send())
-                .await?;
+            let request = desk.api.end_session().id(session.as_str());
+            let ended = desk.api.answer(request.send()).await;
+            ended.map_err(|failure| failure.of(session))?;
             desk.note(&format!("Ended {session}"));
         }
         Ok(())

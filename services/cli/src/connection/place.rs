@@ -15,6 +15,11 @@ pub(crate) fn stays_here(url: &str) -> bool {
     bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(is_loopback)
 }
 
+/// Whether something can be asked there at all.
+pub(crate) fn is_web(url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
 /// Whether whoever listens on the way sees the key.
 pub(crate) fn is_in_the_clear(url: &str) -> bool {
     let is_plain = Url::parse(url).is_ok_and(|url| url.scheme() == "http");
@@ -24,6 +29,22 @@ pub(crate) fn is_in_the_clear(url: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_without_a_scheme_is_no_url() {
+        assert!(is_web("https://management.example.org:8080"));
+        assert!(is_web("HTTP://192.0.2.7"));
+        for url in [
+            "127.0.0.1:8080",
+            "localhost:8080",
+            "management.example.org",
+            "ftp://a",
+            "https://",
+            "",
+        ] {
+            assert!(!is_web(url), "{url}");
+        }
+    }
 
     #[test]
     fn a_key_is_in_the_clear_over_plain_http_unless_it_stays_on_the_machine() {

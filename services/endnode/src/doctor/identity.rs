@@ -2,6 +2,7 @@
 
 use std::time::SystemTime;
 
+use chrono::SecondsFormat;
 use vpnmanager_nats::connect::NodeJwt;
 use vpnmanager_runtime::{
     doctor::{
@@ -68,7 +69,7 @@ pub(super) async fn look(config: &Config) -> Seen<Enrolled> {
     let found = format!(
         "{} enrolled at {}",
         identity.server_id,
-        identity.enrolled_at.to_rfc3339()
+        identity.enrolled_at.to_rfc3339_opts(SecondsFormat::Secs, true)
     );
     let enrolled = Enrolled {
         jwt: NodeJwt::from(identity.bus_jwt.clone()),

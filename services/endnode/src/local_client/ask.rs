@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::Value;
 use thiserror::Error;
 use vpnmanager_openapi::problem::Problem;
+use vpnmanager_runtime::error_chain::innermost;
 
 /// Management may take five seconds for a create.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,8 +18,8 @@ const PAGE: usize = 1000;
 #[derive(Debug, Error)]
 pub(super) enum AskError {
     /// Nobody answers at the socket.
-    #[error("the agent does not answer at {}: does it run, and is this root?", .0.display())]
-    Away(PathBuf, #[source] reqwest::Error),
+    #[error("the agent does not answer at {} ({}): does it run, and is this root?", .0.display(), .1)]
+    Away(PathBuf, String),
     /// It refuses.
     #[error("{0}")]
     Refused(String),
@@ -55,7 +56,7 @@ impl Agent<'_> {
 
     /// One request, and what is answered.
     pub(super) async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, AskError> {
-        let away = |error| AskError::Away(self.socket.to_owned(), error);
+        let away = |error: reqwest::Error| AskError::Away(self.socket.to_owned(), innermost(&error));
         let client = reqwest::Client::builder().unix_socket(self.socket);
         let client = client.timeout(PATIENCE).no_proxy().build().map_err(away)?;
         let mut request = client.request(method, format!("http://localhost{path}"));

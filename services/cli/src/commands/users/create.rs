@@ -51,8 +51,11 @@ impl Create {
                 .active(self.suspended.then_some(Value::Bool(false)))
                 .limits(limits.clone());
             let request = given!(desk.api.create_user(), wait = self.wait.wait.map(wait_text)).body(body);
-            let answer = desk.api.answer(request.send()).await?;
-            desk.settle(&USER, &self.wait, user, answer).await?;
+            let created = async {
+                let answer = desk.api.answer(request.send()).await?;
+                desk.settle(&USER, &self.wait, user, answer).await
+            };
+            created.await.map_err(|failure: Failure| failure.of(user))?;
         }
         Ok(())
     }

@@ -40,8 +40,9 @@ impl Delete {
             wait = self.wait.wait.map(wait_text)
         );
         let working = self.wait.wait.map(|_| desk.working("Waiting for the nodes"));
-        let answer = desk.api.answer(request.send()).await?;
+        let answer = desk.api.answer(request.send()).await;
         drop(working);
+        let answer = answer.map_err(|failure| failure.of(user))?;
         if desk.output.is_for_people() {
             desk.note(&format!("Removed {user}"));
         } else {
@@ -56,7 +57,8 @@ impl Delete {
 
 /// `remove alice and revoke her profiles for ever`, with where she is.
 async fn deed(desk: &Desk, user: &str) -> Result<String, Failure> {
-    let found = desk.api.answer(desk.api.get_user().username(user).send()).await?;
+    let found = desk.api.answer(desk.api.get_user().username(user).send()).await;
+    let found = found.map_err(|failure| failure.of(user))?;
     let nodes = found.get("nodes").and_then(Value::as_array).into_iter().flatten();
     let nodes: Vec<String> = nodes
         .filter_map(|node| Some(tidy(node.get("server_id")?.as_str()?)))

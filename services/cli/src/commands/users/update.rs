@@ -81,8 +81,11 @@ impl Suspend {
             let body = types::UserChanges::builder().active(Value::Bool(active));
             let request = desk.api.change_user().username(user.as_str()).body(body);
             let request = given!(request, wait = self.wait.wait.map(wait_text));
-            let answer = desk.api.answer(request.send()).await?;
-            desk.settle(&USER, &self.wait, user, answer).await?;
+            let changed = async {
+                let answer = desk.api.answer(request.send()).await?;
+                desk.settle(&USER, &self.wait, user, answer).await
+            };
+            changed.await.map_err(|failure: Failure| failure.of(user))?;
         }
         Ok(())
     }

@@ -177,9 +177,7 @@ pub(in crate::api) fn of_start_reissue(app: &App, error: StartReissueError) -> A
 pub(in crate::api) fn of_node_reissue(app: &App, error: NodeReissueError) -> ApiError {
     match error {
         NodeReissueError::UnknownServer => unknown_server(),
-        NodeReissueError::NotAsked => {
-            ApiError::not_found("nobody asked for new profiles of all users of this server: POST to this path does")
-        }
+        NodeReissueError::NotAsked => ApiError::not_found("nobody asked for new profiles of all users of this server"),
         NodeReissueError::Database(error) => database(app, error),
     }
 }

@@ -94,9 +94,7 @@ pub(in crate::api) fn of_start_rollout(app: &App, error: StartRolloutError) -> A
 pub(in crate::api) fn of_rollout(app: &App, error: RolloutError) -> ApiError {
     match error {
         RolloutError::UnknownPool => unknown_pool(),
-        RolloutError::NotAsked => {
-            ApiError::not_found("nobody asked for a rollout of this pool: POST to this path does")
-        }
+        RolloutError::NotAsked => ApiError::not_found("nobody asked for a rollout of this pool"),
         RolloutError::NotRunning => ApiError::not_found("no rollout of this pool is running"),
         RolloutError::Database(error) => database(app, error),
     }

@@ -8,7 +8,7 @@ use vpnmanager_nats::username::Username;
 use crate::{
     app::App,
     domain::{actor::Actor, own_limits::OwnLimits, own_rules::own_rules_of, placement::Home},
-    ops::scope::sees_user,
+    ops::scope::{narrow, sees_user},
     ops::users::{
         change::{ChangeUserError, UserChange, change_user_where_needed},
         create::{CreateUserError, NewUser},
@@ -160,11 +160,10 @@ fn may_be_there(refusal: &CreateOneError) -> bool {
     }
 }
 
-/// Whether there is a living user with all that is wanted.
+/// Whether there is a living user with all that is wanted. Of one whom the caller does not see it learns that the name is taken, and no more.
 async fn is_there(app: &App, wanted: &NewUser) -> Result<bool, DbErr> {
-    let found = user::Entity::find_living_by_username(&wanted.username)
-        .one(&app.db)
-        .await?;
+    let living = user::Entity::find_living_by_username(&wanted.username);
+    let found = narrow(living, &wanted.actor.scope).one(&app.db).await?;
     Ok(found.is_some_and(|user| is_as_wanted(&user, wanted)))
 }
 

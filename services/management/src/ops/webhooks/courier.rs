@@ -10,7 +10,7 @@ use reqwest::{
     redirect::Policy,
 };
 use vpnmanager_nats::bounded::shortened;
-use vpnmanager_runtime::error_chain::chain;
+use vpnmanager_runtime::error_chain::innermost;
 
 use super::target::{check_address, checked};
 use crate::config::WebhooksConfig;
@@ -107,7 +107,7 @@ impl Courier {
         match request.send().await {
             Ok(response) => judged(response).await,
             // The path of the URL may be as good as a key.
-            Err(error) => failed(&chain(&error.without_url()).to_string()),
+            Err(error) => failed(&innermost(&error.without_url())),
         }
     }
 }

@@ -34,6 +34,17 @@ async fn ask(stack: &Stack, made: &Made, method: Method, path: &str, body: Optio
     (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
+/// What became of each item of a list of changes.
+async fn statuses_of_list(stack: &Stack, made: &Made, items: Value) -> Vec<u64> {
+    let list = Some(json!({ "items": items }));
+    let (status, answer) = ask(stack, made, Method::POST, "/api/users:batch", list).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let results = answer["results"].as_array().expect("results").iter();
+    results
+        .map(|result| result["status"].as_u64().expect("a status"))
+        .collect()
+}
+
 async fn names(stack: &Stack, made: &Made, path: &str, member: &str) -> Vec<String> {
     let (status, page) = ask(stack, made, Method::GET, path, None).await;
     assert_eq!(status, StatusCode::OK, "{path}: {page}");
@@ -139,16 +150,33 @@ async fn a_list_of_changes_reaches_no_further_than_its_key() {
         &json!({ "name": "sales", "role": "operator", "groups": ["sales"] }),
     )
     .await;
-    let list = json!({ "items": [
+    let items = json!([
         { "action": "remove", "username": "bob" },
         { "action": "change", "username": "alice", "active": false },
         { "action": "create", "username": "dave", "group": "staff" },
-    ]});
-    let (status, answer) = ask(&stack, &made, Method::POST, "/api/users:batch", Some(list)).await;
-    assert_eq!(status, StatusCode::OK, "{answer}");
-    let items = answer["results"].as_array().expect("items").iter();
-    let statuses: Vec<u64> = items.map(|item| item["status"].as_u64().expect("a status")).collect();
-    assert_eq!(statuses, [404, 200, 403], "{answer}");
+    ]);
+    assert_eq!(statuses_of_list(&stack, &made, items).await, [404, 200, 403]);
+}
+
+#[tokio::test]
+async fn a_create_in_a_list_tells_of_a_user_beyond_the_key_only_that_the_name_is_taken() {
+    let stack = Stack::start().await;
+    stack.enrol("node-1").await;
+    stack.enrol_in("node-2", "east").await;
+    for (user, node) in [("alice", "node-1"), ("bob", "node-2")] {
+        let made = post(&stack, "/api/users", &json!({ "username": user, "server_id": node })).await;
+        made.assert_status(StatusCode::CREATED);
+    }
+    let made = make(
+        &stack,
+        &json!({ "name": "desk", "role": "operator", "pools": ["default"] }),
+    )
+    .await;
+    let items = json!([
+        { "action": "create", "username": "alice" },
+        { "action": "create", "username": "bob" },
+    ]);
+    assert_eq!(statuses_of_list(&stack, &made, items).await, [200, 409]);
 }
 
 #[tokio::test]
@@ -174,6 +202,8 @@ async fn a_key_of_a_pool_sees_its_nodes_and_users_and_what_is_of_all_refuses_it(
         ("/api/pools/default", StatusCode::NOT_FOUND),
         ("/api/users/alice", StatusCode::NOT_FOUND),
         ("/api/audit", StatusCode::FORBIDDEN),
+        ("/api/events", StatusCode::FORBIDDEN),
+        ("/api/certificates", StatusCode::FORBIDDEN),
         ("/api/imports", StatusCode::FORBIDDEN),
         ("/api/groups/default/traffic", StatusCode::FORBIDDEN),
         ("/api/endnodes/node-2/traffic", StatusCode::FORBIDDEN),
