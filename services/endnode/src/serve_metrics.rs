@@ -95,7 +95,7 @@ impl Observer {
         }
         figures.process.look();
         figures.work.look();
-        figures.text()
+        figures.exposed.text()
     }
 
     async fn look(&self, shared: &Shared, looked: &mut Looked) {

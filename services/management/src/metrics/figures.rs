@@ -1,6 +1,6 @@
 //! All figures of this replica.
 
-use vpnmanager_runtime::metrics::{Catalogue, Exposed, HttpMetrics, Listed, ProcessMetrics};
+use vpnmanager_runtime::metrics::{Catalogue, Exposed, HttpMetrics, ProcessMetrics};
 
 use super::{
     bus::BusMetrics, certificates::CertificateMetrics, database::DatabaseMetrics, fleet::FleetMetrics,
@@ -26,7 +26,8 @@ pub struct Figures {
     pub http: HttpMetrics,
     /// The process.
     pub process: ProcessMetrics,
-    exposed: Exposed,
+    /// All of them as text, and as a list for the manual.
+    pub exposed: Exposed,
 }
 
 impl Figures {
@@ -47,18 +48,6 @@ impl Figures {
             exposed: catalogue.expose(),
         }
     }
-
-    /// All of them as text, as they were told last.
-    #[must_use]
-    pub fn text(&self) -> String {
-        self.exposed.text()
-    }
-
-    /// What there is, for the manual.
-    #[must_use]
-    pub fn listed(&self) -> &[Listed] {
-        self.exposed.listed()
-    }
 }
 
 impl Default for Figures {
@@ -69,6 +58,8 @@ impl Default for Figures {
 
 #[cfg(test)]
 mod tests {
+    use vpnmanager_runtime::metrics::Listed;
+
     use super::*;
 
     #[test]
@@ -77,7 +68,7 @@ mod tests {
         let (_, section) = page.split_once("\n## Figures of management\n").expect("the heading");
         let section = section.split("\n## ").next().unwrap_or_default();
         let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
-        let expected: Vec<String> = Figures::new().listed().iter().map(Listed::row).collect();
+        let expected: Vec<String> = Figures::new().exposed.listed().iter().map(Listed::row).collect();
         assert_eq!(rows, expected);
     }
 }

@@ -52,7 +52,7 @@ impl Observer {
             *looked = Some(Instant::now());
         }
         self.look_at_hand();
-        self.app.figures.text()
+        self.app.figures.exposed.text()
     }
 
     /// What costs nothing.

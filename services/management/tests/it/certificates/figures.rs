@@ -40,7 +40,7 @@ async fn the_first_of_https_counts_that_is_in_use_and_devices_are_counted_by_the
 
     let figures = Figures::new();
     figures.certificates.read(&ends, Utc::now());
-    let text = figures.text();
+    let text = figures.exposed.text();
     for series in [
         "vpnmanager_certificate_days_left{certificate=\"https\"} 40.",
         "vpnmanager_client_certificates_ending{within_days=\"7\"} 1",

@@ -1,14 +1,16 @@
 //! Management as a node sees it: an HTTP door for enrolment, and the other end of the bus.
 
+mod script;
+mod syncs;
+
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Message, jetstream::consumer::PullConsumer};
+use async_nats::{Client, ConnectOptions, Message};
 use chrono::Utc;
 use futures_util::StreamExt as _;
 use poem::{EndpointExt as _, IntoResponse as _, Response, Route, http::StatusCode, web::Json};
@@ -19,20 +21,16 @@ use vpnmanager_nats::{
     delivery::{Delivery, Report},
     envelope::Envelope,
     events::Event,
-    groups::Groups,
     heartbeats::Heartbeat,
     ids::{CommonName, NodeId, UserKey},
     intents::{Intent, IntentAnswer},
-    network::PoolNetwork,
     publish::{Publication, publish_all},
     security::{
         bus_files::{init::BusInit, open::BusFiles},
         node_credentials::issue_node_jwt,
     },
-    sessions::SessionRecord,
-    sign::{ServerRefusal, ServerResult, SignAnswer, SignRequest, SignResult, SignedCertificate},
+    sign::{ServerRefusal, ServerResult, SignAnswer, SignRequest, SignResult},
     subjects,
-    sync::{SyncAnswer, SyncReply, SyncRequest},
     topology::{Topology, TopologyOptions},
 };
 use vpnmanager_openapi::contract::enrolment::Registration;
@@ -40,71 +38,11 @@ use vpnmanager_openapi::server::tls::ServedCertificate;
 use vpnmanager_runtime::tasks::Tasks;
 use vpnmanager_testbed::{nats::Nats, wait};
 
+pub(crate) use script::{Renewing, Script};
+
 use crate::authority::{Authority, tls_crypt_v2_key};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(10);
-
-/// What management saw, and what it is told to do.
-#[derive(Default)]
-pub(crate) struct Script {
-    pub(crate) registrations: Vec<(Option<String>, Value)>,
-    /// Answers to registrations before the good one.
-    pub(crate) refusals: VecDeque<(StatusCode, String)>,
-    pub(crate) signing_is_down: bool,
-    /// Credentials that cannot be signed at this moment.
-    pub(crate) unavailable: HashSet<CommonName>,
-    /// Certificates are signed and recorded, and the answer is lost.
-    pub(crate) signatures_get_lost: bool,
-    pub(crate) asked_to_sign: Vec<CommonName>,
-    /// How long the certificate of a server that enrols was valid, and will be, in days; `None`: practically for ever.
-    pub(crate) server_days: Option<(i64, i64)>,
-    /// What management does when it is asked for another one.
-    pub(crate) renewing: Renewing,
-    /// How often it was asked.
-    pub(crate) renewals_asked: u32,
-    /// The authorities that it says are trusted; `None`: it says nothing of them.
-    pub(crate) authorities: Option<String>,
-    pub(crate) certificates: HashMap<CommonName, (String, SignedCertificate)>,
-    pub(crate) resync: bool,
-    /// At the next resync, the first command is delivered to nobody who settles it.
-    pub(crate) first_gets_lost: bool,
-    /// At the next resync, this command comes before everything begins anew. What comes again is lost, and acks that were under way settle it.
-    pub(crate) overtaken: Option<Command>,
-    /// What a resync says of commands that are recorded as applied.
-    pub(crate) recorded_upto: Option<u64>,
-    /// Handshakes get no answer.
-    pub(crate) silent: bool,
-    /// The next answer promises a snapshot, and the consumer that should bring it vanishes.
-    pub(crate) lose_consumer: bool,
-    pub(crate) refuse: Option<String>,
-    /// What handshakes say of the pool's network; `None`: nothing, as management of an older release.
-    pub(crate) network: Option<PoolNetwork>,
-    /// The same of the groups of the fleet.
-    pub(crate) groups: Option<Groups>,
-    pub(crate) syncs: Vec<SyncRequest>,
-    pub(crate) acks: Vec<Ack>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) sessions: Vec<SessionRecord>,
-    pub(crate) heartbeats: Vec<Heartbeat>,
-    pub(crate) intents: Vec<Intent>,
-    /// `None`: management does not answer intents.
-    pub(crate) intent_answer: Option<IntentAnswer>,
-}
-
-/// What management does when a node asks for the certificate of its server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Renewing {
-    /// It does not know the question, as an earlier release.
-    #[default]
-    Unknown,
-    /// It signs one for 30 days.
-    Signs,
-    /// It signs one of another authority.
-    SignsForeign,
-    /// It refuses.
-    Refuses,
-}
 
 #[derive(Clone)]
 pub(crate) struct FakeManagement {
@@ -299,105 +237,6 @@ impl FakeManagement {
             },
         });
         Json(answer).with_status(StatusCode::CREATED).into_response()
-    }
-
-    async fn on_sync(self, message: Message) -> Option<bytes::Bytes> {
-        let request: Envelope<SyncRequest> = Envelope::decode(&message.payload).unwrap();
-        let node = request.body.node.clone();
-        let lost = request.body.last_sequence == 0 && !self.script().acks.is_empty();
-        let unsettled = request.body.unsettled;
-        self.topology.ensure_node(&node).await.unwrap();
-        self.topology.give_lost_again(&node, unsettled).await.unwrap();
-        self.script().syncs.push(request.body);
-        if self.script().silent {
-            return None;
-        }
-        let refuse = self.script().refuse.clone();
-        if let Some(reason) = refuse {
-            return self.tell(SyncAnswer::Refused { reason });
-        }
-        let overtaken = self.script().overtaken.take();
-        let was_overtaken = overtaken.is_some();
-        if let Some(command) = overtaken {
-            self.overtake(&node, command).await;
-        }
-        let upto_sequence = self.topology.newest_command(&node).await.unwrap();
-        if std::mem::take(&mut self.script().lose_consumer) {
-            let stream = Some(self.topology.commands_store().await.unwrap());
-            self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
-            return self.tell(SyncAnswer::Ok {
-                upto_sequence: upto_sequence + 1,
-                stream,
-            });
-        }
-        let resync = std::mem::take(&mut self.script().resync);
-        if resync || lost {
-            if std::mem::take(&mut self.script().first_gets_lost) {
-                self.lose_first(&node).await;
-            } else if !was_overtaken {
-                self.topology.rewind_node_consumer(&node).await.unwrap();
-            }
-            // The script is asked again for the rest of the answer.
-            let recorded_upto = self.script().recorded_upto;
-            return self.tell(SyncAnswer::Resync {
-                stream: Some(self.topology.commands_store().await.unwrap()),
-                upto_sequence,
-                reason: "the test wants it".to_owned(),
-                recorded_upto,
-            });
-        }
-        let stream = Some(self.topology.commands_store().await.unwrap());
-        self.tell(SyncAnswer::Ok { upto_sequence, stream })
-    }
-
-    fn tell(&self, answer: SyncAnswer) -> Option<bytes::Bytes> {
-        let script = self.script();
-        reply(SyncReply {
-            network: script.network.clone(),
-            groups: script.groups.clone(),
-            ..SyncReply::from(answer)
-        })
-    }
-
-    /// The node takes this command and acks it. Then everything is delivered from the beginning, elsewhere, and settled.
-    async fn overtake(&self, node: &NodeId, command: Command) {
-        let (user, before) = (command.user_key(), Instant::now());
-        let subject = subjects::command(node, user);
-        let publish = self
-            .topology
-            .context()
-            .publish(subject, Envelope::new(command).encode());
-        publish.await.unwrap().await.unwrap();
-        while !self.script().acks.iter().any(|ack| ack.user_key == user) {
-            assert!(before.elapsed() < DEADLINE, "no ack");
-            tokio::time::sleep(LOOK).await;
-        }
-        // The node does not pull from another consumer at once.
-        self.topology.commands().delete_consumer(node.as_str()).await.unwrap();
-        self.topology.ensure_node(node).await.unwrap();
-        let consumer: PullConsumer = self.topology.commands().get_consumer(node.as_str()).await.unwrap();
-        loop {
-            let mut lost = consumer.fetch().max_messages(1000).messages().await.unwrap();
-            while let Some(message) = lost.next().await {
-                message.unwrap().ack().await.unwrap();
-            }
-            let seen: PullConsumer = self.topology.commands().get_consumer(node.as_str()).await.unwrap();
-            if (seen.cached_info().num_pending, seen.cached_info().num_ack_pending) == (0, 0) {
-                return;
-            }
-            assert!(before.elapsed() < DEADLINE, "not settled");
-            tokio::time::sleep(LOOK).await;
-        }
-    }
-
-    /// Everything is delivered from the beginning, the first command elsewhere.
-    async fn lose_first(&self, node: &NodeId) {
-        let commands = self.topology.commands();
-        commands.delete_consumer(node.as_str()).await.unwrap();
-        self.topology.ensure_node(node).await.unwrap();
-        let consumer: PullConsumer = commands.get_consumer(node.as_str()).await.unwrap();
-        let mut lost = consumer.fetch().max_messages(1).messages().await.unwrap();
-        lost.next().await.unwrap().unwrap();
     }
 
     async fn on_sign(self, message: Message) -> Option<bytes::Bytes> {
