@@ -169,8 +169,11 @@ pub(crate) async fn check_key<Identity: Clone + Send + Sync + 'static>(request: 
     Ok(())
 }
 
-/// The name of who presented a key, once [`check_key`] has found it.
-pub(crate) fn name_of<Identity: Named + Send + Sync + 'static>(request: &Request) -> Option<String> {
+/// The name of who presented a key, once [`check_key`] has found it, or of who asks without one at the local socket.
+pub(crate) fn name_of<Identity: Clone + Named + Send + Sync + 'static>(request: &Request) -> Option<String> {
+    if presented_key(request.headers()).is_none() {
+        return local::<Identity>(request).map(|owner| owner.name().to_owned());
+    }
     let Checked(owner) = request.data::<Checked<Identity>>()?;
     Some(owner.name().to_owned())
 }

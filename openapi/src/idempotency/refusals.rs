@@ -23,7 +23,7 @@ pub(crate) fn under_way() -> ApiError {
 pub(crate) fn unknown() -> ApiError {
     ApiError::conflict(
         NAME,
-        "names a request that was begun, and it is not known whether it was done: management stopped, or lost its database, before it \
+        "names a request that was begun, and it is not known whether it was done: the service stopped, or lost its database, before it \
          recorded the answer. Look whether it was done; if not, send it with another key",
     )
 }

@@ -95,13 +95,13 @@ impl Conventions {
 
     /// Each of these callers may send so many requests in 10 s, and is told how many are left.
     #[must_use]
-    pub fn rate_of<Identity: Named + Send + Sync + 'static>(self, most: NonZeroU32) -> Self {
+    pub fn rate_of<Identity: Clone + Named + Send + Sync + 'static>(self, most: NonZeroU32) -> Self {
         self.with_rules(|rules| rules.rate = Some(Rate::of::<Identity>(most)))
     }
 
     /// Requests of these callers with an `Idempotency-Key` are done once, and answered from here when they are repeated.
     #[must_use]
-    pub fn repeats_of<Identity: Named + Send + Sync + 'static>(self, answers: Arc<dyn AnswerStore>) -> Self {
+    pub fn repeats_of<Identity: Clone + Named + Send + Sync + 'static>(self, answers: Arc<dyn AnswerStore>) -> Self {
         self.with_rules(|rules| rules.repeats = Some(Repeats::of::<Identity>(answers)))
     }
 

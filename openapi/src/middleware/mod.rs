@@ -10,6 +10,7 @@ mod prefix;
 pub(crate) mod problems;
 mod query;
 mod rate;
+pub(crate) mod rate_described;
 mod repeats;
 mod request_id;
 mod request_uri;
@@ -21,5 +22,6 @@ mod conventions;
 
 pub use admission::DEFAULT_BODY_LIMIT;
 pub use conventions::{Conventional, Conventions, DEFAULT_BODY_TIMEOUT};
+pub use rate_described::with_rate_limits;
 pub use request_id::RequestId;
 pub use request_uri::RequestUri;

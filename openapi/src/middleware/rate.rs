@@ -43,7 +43,7 @@ pub(super) struct Left {
 }
 
 impl Rate {
-    pub(super) fn of<Identity: auth::Named + Send + Sync + 'static>(most: NonZeroU32) -> Self {
+    pub(super) fn of<Identity: Clone + auth::Named + Send + Sync + 'static>(most: NonZeroU32) -> Self {
         let limiter: DefaultKeyedRateLimiter<String> = RateLimiter::keyed(quota(most));
         Self {
             caller: auth::name_of::<Identity>,

@@ -32,7 +32,7 @@ struct Keyed {
 }
 
 impl Repeats {
-    pub(super) fn of<Identity: auth::Named + Send + Sync + 'static>(store: Arc<dyn AnswerStore>) -> Self {
+    pub(super) fn of<Identity: Clone + auth::Named + Send + Sync + 'static>(store: Arc<dyn AnswerStore>) -> Self {
         Self {
             caller: auth::name_of::<Identity>,
             store,
@@ -80,7 +80,7 @@ impl Repeats {
         }
     }
 
-    /// The request, if it is one that counts: a POST of a caller with an API key.
+    /// The request, if it is one that counts: a POST of a caller with an API key, or at the local socket.
     fn keyed(&self, request: &Request, body: &[u8]) -> Result<Option<Keyed>, ApiError> {
         if request.method() != Method::POST {
             return Ok(None);
@@ -88,13 +88,12 @@ impl Repeats {
         let Some(caller) = (self.caller)(request) else {
             return Ok(None);
         };
-        let (Some(key), Some(api_key)) = (
-            IdempotencyKey::of(request.headers())?,
-            auth::presented_key(request.headers()),
-        ) else {
+        let Some(key) = IdempotencyKey::of(request.headers())? else {
             return Ok(None);
         };
         let key = key.value();
+        // Whoever asks at the local socket needs none. The `Idempotency-Key` alone is a secret of his, too.
+        let api_key = auth::presented_key(request.headers()).unwrap_or_default();
         Ok(Some(Keyed {
             request: KeyedRequest {
                 caller,

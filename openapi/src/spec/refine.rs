@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::lint::resolve;
 use crate::auth::{ROLE_MARK, WHOLE_MARK};
 use crate::idempotency;
-use crate::middleware::verbs;
+use crate::middleware::{rate_described, verbs};
 use crate::problem::{CONTENT_TYPE, Problem};
 
 /// Text that the middleware lets through.
@@ -23,9 +23,11 @@ const NO_NUL: &str = "^[^\\x00]*$";
 /// - each refusal shows an example of its own status;
 /// - each operation that needs a key states the role that it needs, as its caller type has it;
 /// - a path that ends with a verb of its own has a colon before it;
-/// - `Idempotency-Key`, where the service takes it, is a header of each POST with a key.
+/// - `Idempotency-Key`, where the service takes it, is a header of each POST with a key;
+/// - `RateLimit`, where the service counts what callers ask, is a header of good answers to callers with a key, and of 429.
 pub(super) fn refine(mut document: Value) -> Value {
     idempotency::only_where_it_counts(&mut document);
+    rate_described::only_where_it_counts(&mut document);
     for name in schemas_of_bodies(&document) {
         if let Some(schema) = document.pointer_mut(&name)
             && schema.get("type").is_some_and(|kind| kind == "object")

@@ -13,9 +13,10 @@ use reqwest::{Certificate, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use serde_json::Value;
+use vpnmanager_runtime::loopback::past_proxies;
 
 use crate::client::Client;
-use crate::connection::{Connection, is_web, stays_here};
+use crate::connection::{Connection, is_web};
 use crate::failure::{Failure, Kind};
 use crate::output::tidy;
 
@@ -83,12 +84,7 @@ impl Api {
             None if connection.url.starts_with("http://") => builder.tls_certs_only([]),
             None => builder,
         };
-        // What stays on the machine is no business of the proxy that leads out of it.
-        let builder = match stays_here(&connection.url) {
-            true => builder.no_proxy(),
-            false => builder,
-        };
-        let http = builder
+        let http = past_proxies(builder, &connection.url)
             .build()
             .map_err(|error| Failure::failed(format!("cannot make an HTTP client: {}", causes(&error))))?;
         Ok(Self {

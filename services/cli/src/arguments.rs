@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-/// How much of a list.
+/// How much of a list, and how often.
 #[derive(Debug, Args)]
-pub(crate) struct Limit {
+pub(crate) struct Listing {
     /// The most items to list [default: all]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) limit: Option<u64>,
+    #[command(flatten)]
+    pub(crate) watch: Watch,
 }
 
 /// Looking again and again.

@@ -1,5 +1,6 @@
 //! What a command works with: management, and somebody who reads the answers.
 
+use std::future::Future;
 use std::io::{self, ErrorKind, Write as _};
 use std::time::{Duration, Instant};
 
@@ -7,11 +8,11 @@ use console::Term;
 use indicatif::ProgressBar;
 use serde_json::Value;
 
-use crate::api::Api;
-use crate::arguments::{Wait, Watch};
+use crate::api::{Api, Sent};
+use crate::arguments::{Listing, Wait, Watch};
 use crate::failure::{Failure, Kind};
 use crate::output::{Output, Shape, tidy};
-use crate::pages::Listed;
+use crate::pages::{Listed, items};
 
 /// How often something is looked at that is waited for.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -78,6 +79,51 @@ impl Desk {
         self.output.list(shape, &listed.items)
     }
 
+    /// Prints a list of many pages. `page` asks for one, with the number of its items and the cursor of the page before.
+    pub(crate) async fn list<Asked>(
+        &self,
+        shape: &Shape,
+        listing: &Listing,
+        page: impl Fn(i64, Option<String>) -> Asked,
+    ) -> Result<(), Failure>
+    where
+        Asked: Future<Output = Sent<Value>>,
+    {
+        let look = async || {
+            let listed = self.api.pages(listing.limit, &page).await?;
+            self.listed(shape, &listed)
+        };
+        self.look(&listing.watch, look).await
+    }
+
+    /// Prints a list of one page.
+    pub(crate) async fn list_whole(
+        &self,
+        shape: &Shape,
+        watch: &Watch,
+        ask: impl AsyncFn() -> Result<Value, Failure>,
+    ) -> Result<(), Failure> {
+        let look = async || {
+            let answer = ask().await?;
+            self.output.list(shape, items(&answer))
+        };
+        self.look(watch, look).await
+    }
+
+    /// Prints one thing, with all that is known of it.
+    pub(crate) async fn show(
+        &self,
+        shape: &Shape,
+        watch: &Watch,
+        find: impl AsyncFn() -> Result<Value, Failure>,
+    ) -> Result<(), Failure> {
+        let look = async || {
+            let found = find().await?;
+            self.output.one(shape, &found)
+        };
+        self.look(watch, look).await
+    }
+
     /// Prints what `look` sees, once, or again and again until nobody reads any more.
     pub(crate) async fn look(
         &self,
@@ -108,28 +154,57 @@ impl Desk {
         answer: Value,
     ) -> Result<(), Failure> {
         let mut user = answer;
+        let outcome = self.wait_for_nodes(wait, username, &mut user).await;
+        self.print(&self.output.brief(shape, &user)?)?;
+        outcome
+    }
+
+    /// The same for one of several, whose answers are printed together when all that could be done is done.
+    pub(crate) async fn settle_one_of(
+        &self,
+        answers: &mut Vec<Value>,
+        wait: &Wait,
+        username: &str,
+        answer: Value,
+    ) -> Result<(), Failure> {
+        let mut user = answer;
+        let outcome = self.wait_for_nodes(wait, username, &mut user).await;
+        answers.push(user);
+        outcome.map_err(|failure| failure.of(username))
+    }
+
+    /// Prints what became of the things that one command named, in one document: the answer where one was `named`, otherwise a list of the
+    /// answers. Nothing where nothing was done.
+    pub(crate) fn print_together(&self, shape: &Shape, named: usize, answers: &[Value]) -> Result<(), Failure> {
+        let text = match answers {
+            [] => return Ok(()),
+            [answer] if named == 1 => self.output.brief(shape, answer)?,
+            answers => self.output.list(shape, answers)?,
+        };
+        self.print(&text)
+    }
+
+    /// Waits, if it was asked to, until the nodes have applied a change of a user, who is as she was seen last afterwards.
+    async fn wait_for_nodes(&self, wait: &Wait, username: &str, user: &mut Value) -> Result<(), Failure> {
         let Some(patience) = wait.wait else {
-            return self.print(&self.output.brief(shape, &user)?);
+            return Ok(());
         };
         let deadline = Instant::now() + patience;
-        let working = self.working("Waiting for the nodes");
-        while !is_synced(&user) && Instant::now() < deadline {
+        let _working = self.working(&format!("Waiting for the nodes of {username}"));
+        while !is_synced(user) && Instant::now() < deadline {
             tokio::time::sleep(LOOK_EVERY).await;
             let seen = self.api.answer(self.api.get_user().username(username).send()).await;
             if let Some(seen) = for_now(seen, deadline)? {
-                user = seen;
+                *user = seen;
             }
         }
-        drop(working);
-        let settled = is_synced(&user);
-        self.print(&self.output.brief(shape, &user)?)?;
-        if settled {
-            return Ok(());
+        match is_synced(user) {
+            true => Ok(()),
+            false => Err(Failure::failed(format!(
+                "it is recorded, and not everywhere yet: {}",
+                behind(user)
+            ))),
         }
-        Err(Failure::failed(format!(
-            "it is recorded, and not everywhere yet: {}",
-            behind(&user)
-        )))
     }
 
     /// Looks at something until it is as it should be.

@@ -15,10 +15,10 @@ use vpnmanager_runtime::doctor::{
     host_names::{self, Named, host_and_port},
 };
 use vpnmanager_runtime::error_chain::{chain, innermost};
+use vpnmanager_runtime::loopback::past_proxies;
 use vpnmanager_runtime::tls;
 
 use crate::api::{is_of_unknown_ca, with_way_out};
-use crate::connection::stays_here;
 
 const NAMES: Check = Check::new("names", "The name of management leads to a machine").within(Duration::from_secs(10));
 const REACH: Check = Check::new("reach", "Management takes connections")
@@ -174,10 +174,7 @@ async fn reach(way: &Way) -> Seen<Client> {
 fn client_of(way: &Way) -> Result<Client, reqwest::Error> {
     // A redirect would carry the key to where somebody else says.
     let builder = Client::builder().timeout(PATIENCE).redirect(Policy::none());
-    let builder = match stays_here(&way.url) {
-        true => builder.no_proxy(),
-        false => builder,
-    };
+    let builder = past_proxies(builder, &way.url);
     match &way.authorities {
         Some(pem) => builder
             .tls_certs_only(reqwest::Certificate::from_pem_bundle(pem.as_bytes())?)

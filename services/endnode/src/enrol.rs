@@ -73,7 +73,7 @@ pub async fn enrol(
 ) -> anyhow::Result<Identity> {
     let trust = place.trust_to_enrol(config)?;
     let management = Management {
-        client: trust.client(REQUEST_TIMEOUT)?,
+        client: trust.client(place, REQUEST_TIMEOUT)?,
         url: format!("{}/api/endnodes/register", place.url.trim_end_matches('/')),
         key: match config.join_token {
             Some(_) => None,

@@ -5,8 +5,11 @@ use std::{fs, io, path::PathBuf, str::FromStr as _, time::Duration};
 use data_encoding::BASE64;
 use reqwest::Certificate;
 use secrecy::ExposeSecret as _;
-use vpnmanager_openapi::{contract::join_token, server::tls::is_loopback_host};
-use vpnmanager_runtime::tls::{Fingerprint, NoFingerprint, PinnedAuthority};
+use vpnmanager_openapi::contract::join_token;
+use vpnmanager_runtime::{
+    loopback,
+    tls::{Fingerprint, NoFingerprint, PinnedAuthority},
+};
 
 use crate::{config::Config, identity::Identity};
 
@@ -81,9 +84,7 @@ impl ManagementPlace {
     /// Whether others could read what is said on the way.
     #[must_use]
     pub fn is_in_the_clear(&self) -> bool {
-        // As the client of HTTP reads it.
-        reqwest::Url::parse(&self.url)
-            .is_ok_and(|url| url.scheme() == "http" && !url.host_str().is_some_and(is_loopback_host))
+        loopback::is_in_the_clear(&self.url)
     }
 
     /// Who is believed before this node has enrolled: who the configuration says, else who the token says, else who the machine says.
@@ -134,11 +135,12 @@ impl ManagementPlace {
 }
 
 impl Trust {
-    /// A client of HTTP that believes nobody else, and follows no redirect: that would turn a request into another one.
+    /// A client of HTTP that believes nobody else, and follows no redirect: that would turn a request into another one. A management on this
+    /// machine is asked through no proxy.
     ///
     /// # Errors
     /// The certificates cannot be used.
-    pub fn client(&self, timeout: Duration) -> Result<reqwest::Client, WayError> {
+    pub fn client(&self, place: &ManagementPlace, timeout: Duration) -> Result<reqwest::Client, WayError> {
         let builder = reqwest::Client::builder()
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none());
@@ -147,7 +149,9 @@ impl Trust {
             Self::Only(authorities) => builder.tls_certs_only(authorities.iter().cloned()),
             Self::Pinned(authority) => builder.tls_backend_preconfigured(authority.client()),
         };
-        builder.build().map_err(WayError::Client)
+        loopback::past_proxies(builder, &place.url)
+            .build()
+            .map_err(WayError::Client)
     }
 
     /// The CA that the token named, as an identity keeps it, once somebody has shown it.
@@ -156,37 +160,6 @@ impl Trust {
         match self {
             Self::Pinned(authority) => authority.certificate().map(|der| BASE64.encode(&der)),
             Self::Machine(_) | Self::Only(_) => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_way_within_this_machine_may_be_in_the_clear() {
-        for (url, clear) in [
-            ("https://management.example", false),
-            ("http://management.example:8080", true),
-            ("HTTP://192.0.2.7", true),
-            ("http://127.0.0.1:8080", false),
-            ("http://localhost/vpn", false),
-            ("http://[::1]:8080", false),
-            ("http://[2001:db8::1]:8080", true),
-            ("http://127.0.0.1.example", true),
-            ("http://127.0.0.1@192.0.2.7", true),
-            ("http://localhost:x@192.0.2.7", true),
-            (" http://192.0.2.7", true),
-            ("http:\\\\192.0.2.7", true),
-            ("http://[::ffff:127.0.0.1]:8080", false),
-            ("nonsense", false),
-        ] {
-            let place = ManagementPlace {
-                url: url.to_owned(),
-                ca_file: None,
-            };
-            assert_eq!(place.is_in_the_clear(), clear, "{url}");
         }
     }
 }

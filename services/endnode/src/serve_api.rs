@@ -40,7 +40,8 @@ pub(crate) async fn serve_api(
     served: Option<&ServedCertificate>,
     tasks: &Tasks,
 ) -> anyhow::Result<()> {
-    let application = api::application(local, local_key(config, &dir.api_key())?, config.http.body_timeout);
+    let key = local_key(config, &dir.api_key())?;
+    let application = api::application(local, key, config.http.body_timeout, tasks.clone());
     let mut bound = Bound::new(&config.listen).await?.with(config.http);
     if let Some(served) = served {
         bound = bound.secured(served);

@@ -73,7 +73,7 @@ pub async fn ask_standing(
         place.url.trim_end_matches('/'),
         question.node
     );
-    let client = place.trust_of(identity)?.client(REQUEST_TIMEOUT)?;
+    let client = place.trust_of(identity)?.client(place, REQUEST_TIMEOUT)?;
     let response = client.post(url).json(&asked).send().await?;
     if response.status().is_redirection() {
         return Err(StandingError::Moved(base_of(&response)));

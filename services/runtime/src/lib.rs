@@ -24,6 +24,7 @@ pub mod names;
 pub mod spreadsheet;
 
 pub use vpnmanager_secret_file as secret_file;
+pub mod loopback;
 pub mod tls;
 
 pub mod doctor;

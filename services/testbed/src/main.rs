@@ -5,6 +5,7 @@ mod bench;
 mod chaos;
 mod cli;
 mod demo;
+mod giving_way;
 mod interrupt;
 mod screen;
 

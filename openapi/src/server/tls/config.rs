@@ -1,10 +1,10 @@
 //! The settings of HTTPS that both services have.
 
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use vpnmanager_runtime::config::{Cli, ConfigError, Setting};
+use vpnmanager_runtime::loopback::is_loopback;
 
 use super::files::PairFiles;
 
@@ -105,20 +105,7 @@ fn refuse_far<S>(cli: &Cli<S>, setting: &str, listen: &[String], ways: &str) -> 
 #[must_use]
 pub fn is_on_loopback(address: &str) -> bool {
     let host = address.rsplit_once(':').map_or(address, |(host, _port)| host);
-    is_loopback_host(host)
-}
-
-/// The same of the host of a URL: an IPv6 address is in brackets.
-#[must_use]
-pub fn is_loopback_host(host: &str) -> bool {
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .unwrap_or(host);
-    bare.eq_ignore_ascii_case("localhost")
-        || bare
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.to_canonical().is_loopback())
+    is_loopback(host)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::version::{TLS12, TLS13};
 
-pub use config::{SETTINGS, TlsConfig, is_loopback_host, is_on_loopback};
+pub use config::{SETTINGS, TlsConfig, is_on_loopback};
 pub use files::{FilesError, PairFiles, follow};
 pub use pair::{Pair, PairError};
 pub use served::ServedCertificate;

@@ -5,7 +5,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 
 use super::secret::To;
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
@@ -82,9 +82,7 @@ pub(crate) struct List {
     #[arg(long, value_parser = ["active", "expired", "revoked"])]
     state: Option<String>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 /// Which key.
@@ -92,6 +90,8 @@ pub(crate) struct List {
 pub(crate) struct Show {
     #[command(flatten)]
     named: Named,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// What the key is for.
@@ -146,7 +146,7 @@ impl ApiKeys {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(desk).await,
-            Self::Show(show) => desk.print(&desk.output.one(&KEY, &show.named.find(desk).await?)?),
+            Self::Show(show) => desk.show(&KEY, &show.watch, async || show.named.find(desk).await).await,
             Self::Create(create) => create.run(desk).await,
             Self::Rotate(rotate) => rotate.run(desk).await,
             Self::Revoke(revoke) => revoke.run(desk).await,
@@ -179,11 +179,7 @@ impl List {
             );
             request.send()
         };
-        let look = async || {
-            let keys = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&KEY, &keys)
-        };
-        desk.look(&self.watch, look).await
+        desk.list(&KEY, &self.listing, page).await
     }
 }
 

@@ -1,8 +1,8 @@
 //! `bus`: what management knows of it, without a credential of the bus.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -27,27 +27,14 @@ const CONNECTION: Shape = Shape {
 pub(crate) enum Bus {
     /// List the nodes on the bus: when they were heard of, what they have not applied yet, and their keys
     #[command(visible_alias = "ls")]
-    List(List),
-}
-
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    List(Listing),
 }
 
 impl Bus {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let Self::List(list) = self;
+        let Self::List(listing) = self;
         let page =
             |size: i64, cursor: Option<String>| given!(desk.api.list_endnodes().limit(size), cursor = cursor).send();
-        let look = async || {
-            let nodes = desk.api.pages(list.limit.limit, &page).await?;
-            desk.listed(&CONNECTION, &nodes)
-        };
-        desk.look(&list.watch, look).await
+        desk.list(&CONNECTION, listing, page).await
     }
 }

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -55,9 +55,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "USER", add = ArgValueCompleter::new(names::users))]
     user: Option<String>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 impl Certificates {
@@ -78,10 +76,6 @@ impl Certificates {
             );
             request.send()
         };
-        let look = async || {
-            let certificates = desk.api.pages(list.limit.limit, &page).await?;
-            desk.listed(&CERTIFICATE, &certificates)
-        };
-        desk.look(&list.watch, look).await
+        desk.list(&CERTIFICATE, &list.listing, page).await
     }
 }

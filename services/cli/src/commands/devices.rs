@@ -13,7 +13,6 @@ use crate::desk::{Desk, is_synced};
 use crate::failure::Failure;
 use crate::given::given;
 use crate::output::{Look, Shape, column};
-use crate::pages::items;
 use crate::question::Sure;
 use crate::values::wait_text;
 
@@ -72,6 +71,8 @@ pub(crate) struct List {
 pub(crate) struct Show {
     #[command(flatten)]
     one: OneDevice,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// Which device to add.
@@ -120,7 +121,10 @@ impl Devices {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
             Self::List(list) => list.run(desk).await,
-            Self::Show(show) => desk.print(&desk.output.one(&DEVICE, &show.one.find(desk).await?)?),
+            Self::Show(show) => {
+                desk.show(&DEVICE, &show.watch, async || show.one.find(desk).await)
+                    .await
+            }
             Self::Create(create) => create.run(desk).await,
             Self::Delete(delete) => delete.run(desk).await,
             Self::Reissue(reissue) => reissue.run(desk).await,
@@ -151,12 +155,11 @@ impl OneDevice {
 
 impl List {
     async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let look = async || {
+        let ask = async || {
             let user = self.named.user.as_str();
-            let answer = desk.api.answer(desk.api.list_devices().username(user).send()).await?;
-            desk.output.list(&DEVICE, items(&answer))
+            desk.api.answer(desk.api.list_devices().username(user).send()).await
         };
-        desk.look(&self.watch, look).await
+        desk.list_whole(&DEVICE, &self.watch, ask).await
     }
 }
 

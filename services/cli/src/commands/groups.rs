@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::days::{DAY, Days};
 use super::rules::{Rule, RuleArgs};
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
@@ -38,7 +38,7 @@ const GROUP: Shape = Shape {
 pub(crate) enum Groups {
     /// List groups
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Listing),
     /// Show all that is known of a group
     Show(Show),
     /// Make a group
@@ -58,15 +58,6 @@ pub(crate) struct Named {
     /// The group
     #[arg(value_name = "GROUP", add = ArgValueCompleter::new(names::groups))]
     group: String,
-}
-
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
 }
 
 /// Which group.
@@ -142,10 +133,15 @@ pub(crate) struct Traffic {
 impl Groups {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::List(list) => list.run(desk).await,
+            Self::List(listing) => {
+                let page = |size: i64, cursor: Option<String>| {
+                    given!(desk.api.list_groups().limit(size), cursor = cursor).send()
+                };
+                desk.list(&GROUP, listing, page).await
+            }
             Self::Show(show) => {
-                let look = async || desk.output.one(&GROUP, &show.named.find(desk).await?);
-                desk.look(&show.watch, look).await
+                desk.show(&GROUP, &show.watch, async || show.named.find(desk).await)
+                    .await
             }
             Self::Create(create) => create.run(desk).await,
             Self::Update(update) => update.run(desk).await,
@@ -160,18 +156,6 @@ impl Named {
         desk.api
             .answer(desk.api.get_group().group(self.group.as_str()).send())
             .await
-    }
-}
-
-impl List {
-    async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let page =
-            |size: i64, cursor: Option<String>| given!(desk.api.list_groups().limit(size), cursor = cursor).send();
-        let look = async || {
-            let groups = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&GROUP, &groups)
-        };
-        desk.look(&self.watch, look).await
     }
 }
 

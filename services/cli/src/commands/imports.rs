@@ -8,7 +8,7 @@ use clap_complete::ArgValueCompleter;
 use serde_json::Value;
 
 use super::report::counts;
-use crate::arguments::Limit;
+use crate::arguments::{Listing, Watch};
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -49,16 +49,9 @@ const ENTRY: Shape = Shape {
 pub(crate) enum Imports {
     /// List what was imported, the newest first
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Listing),
     /// Show an import and its report
     Show(Show),
-}
-
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
 }
 
 /// Which import.
@@ -67,6 +60,8 @@ pub(crate) struct Show {
     /// The import
     #[arg(value_name = "ID")]
     id: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// What to import, and what becomes of special cases.
@@ -107,19 +102,18 @@ pub(crate) struct Import {
 impl Imports {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::List(list) => {
+            Self::List(listing) => {
                 let page = |size: i64, cursor: Option<String>| {
                     given!(desk.api.list_imports().limit(size), cursor = cursor).send()
                 };
-                let imports = desk.api.pages(list.limit.limit, &page).await?;
-                desk.print(&desk.listed(&IMPORT, &imports)?)
+                desk.list(&IMPORT, listing, page).await
             }
             Self::Show(show) => {
-                let import = desk
-                    .api
-                    .answer(desk.api.get_import().id(show.id.as_str()).send())
-                    .await?;
-                desk.print(&desk.output.one(&IMPORT, &import)?)
+                let find = async || {
+                    let request = desk.api.get_import().id(show.id.as_str());
+                    desk.api.answer(request.send()).await
+                };
+                desk.show(&IMPORT, &show.watch, find).await
             }
         }
     }

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::Listing;
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
@@ -55,9 +55,7 @@ pub(crate) struct List {
     #[arg(long, value_parser = ["open", "used", "expired"])]
     state: Option<String>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 /// For which node.
@@ -97,11 +95,7 @@ impl List {
             let request = desk.api.list_join_tokens().limit(size);
             given!(request, cursor = cursor, state = self.state.clone()).send()
         };
-        let look = async || {
-            let tokens = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&TOKEN, &tokens)
-        };
-        desk.look(&self.watch, look).await
+        desk.list(&TOKEN, &self.listing, page).await
     }
 }
 

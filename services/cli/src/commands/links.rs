@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::users::named::Named;
-use crate::arguments::Limit;
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -40,7 +40,7 @@ pub(crate) struct List {
     #[command(flatten)]
     named: Named,
     #[command(flatten)]
-    limit: Limit,
+    listing: Listing,
 }
 
 /// Which link.
@@ -74,8 +74,7 @@ impl List {
                 .limit(size);
             given!(request, cursor = cursor).send()
         };
-        let links = desk.api.pages(self.limit.limit, &page).await?;
-        desk.print(&desk.listed(&LINK, &links)?)
+        desk.list(&LINK, &self.listing, page).await
     }
 }
 

@@ -4,13 +4,12 @@ use clap::{Args, Subcommand};
 
 use super::users::named::Named;
 use super::users::shape::USER;
-use crate::arguments::Wait;
+use crate::arguments::{Wait, Watch};
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
 use crate::output::{Look, Shape, column};
-use crate::pages::items;
 use crate::question::Sure;
 use crate::values::{Moment, moment, wait_text};
 
@@ -57,6 +56,8 @@ pub(crate) struct One {
 pub(crate) struct List {
     #[command(flatten)]
     named: Named,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// Until when.
@@ -92,9 +93,11 @@ impl OldCertificates {
 
 impl List {
     async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let request = desk.api.list_old_certificates().username(self.named.user.as_str());
-        let answer = desk.api.answer(request.send()).await?;
-        desk.print(&desk.output.list(&OLD_CERTIFICATE, items(&answer))?)
+        let ask = async || {
+            let request = desk.api.list_old_certificates().username(self.named.user.as_str());
+            desk.api.answer(request.send()).await
+        };
+        desk.list_whole(&OLD_CERTIFICATE, &self.watch, ask).await
     }
 }
 

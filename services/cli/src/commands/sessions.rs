@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -82,9 +82,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     at: Option<Moment>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 /// Which sessions of the past.
@@ -99,7 +97,7 @@ pub(crate) struct History {
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Moment>,
     #[command(flatten)]
-    limit: Limit,
+    listing: Listing,
 }
 
 /// Which session.
@@ -137,11 +135,7 @@ impl List {
             );
             request.send()
         };
-        let look = async || {
-            let sessions = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&SESSION, &sessions)
-        };
-        desk.look(&self.watch, look).await
+        desk.list(&SESSION, &self.listing, page).await
     }
 }
 
@@ -161,8 +155,7 @@ impl History {
             );
             request.send()
         };
-        let sessions = desk.api.pages(self.limit.limit, &page).await?;
-        desk.print(&desk.listed(&PAST, &sessions)?)
+        desk.list(&PAST, &self.listing, page).await
     }
 }
 

@@ -28,8 +28,7 @@ pub(crate) struct Status {
 impl Status {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         if self.watch.watch.is_some() {
-            let look = async || desk.output.one(&HEALTH, &health(desk).await?);
-            return desk.look(&self.watch, look).await;
+            return desk.show(&HEALTH, &self.watch, async || health(desk).await).await;
         }
         let health = health(desk).await?;
         desk.print(&desk.output.one(&HEALTH, &health)?)?;

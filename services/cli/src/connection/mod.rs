@@ -7,5 +7,5 @@ mod typed;
 
 pub(crate) use contexts::{Context, Contexts};
 pub(crate) use find::{Connection, ConnectionArgs, find, given_key};
-pub(crate) use place::{is_in_the_clear, is_web, stays_here};
+pub(crate) use place::is_web;
 pub(crate) use typed::typed;

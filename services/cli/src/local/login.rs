@@ -5,9 +5,10 @@ use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use clap::Args;
 use console::Term;
 use secrecy::{ExposeSecret as _, SecretString};
+use vpnmanager_runtime::loopback::is_in_the_clear;
 
 use crate::api::Api;
-use crate::connection::{Connection, ConnectionArgs, Context, Contexts, find, given_key, is_in_the_clear};
+use crate::connection::{Connection, ConnectionArgs, Context, Contexts, find, given_key};
 use crate::failure::Failure;
 
 /// Which management.

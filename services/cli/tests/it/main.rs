@@ -4,6 +4,7 @@
 #![recursion_limit = "256"]
 
 mod desk;
+mod effects;
 mod fleet;
 mod here;
 mod keys;

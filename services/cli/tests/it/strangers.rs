@@ -150,8 +150,16 @@ fn users(_request: &str) -> (&'static str, String) {
 
 #[test]
 fn looking_again_ends_when_nobody_reads_any_more() {
-    let code = Program::at(&serve(users), KEY).closed_after_a_line(&["users", "list", "--watch=10ms"]);
-    assert_eq!(code, Some(0));
+    let program = Program::at(&serve(users), KEY);
+    for args in [
+        &["users", "list"][..],
+        &["audit", "list"],
+        &["devices", "list", "alice"],
+        &["pools", "show", "default"],
+    ] {
+        let code = program.closed_after_a_line(&[args, &["--watch=10ms"]].concat());
+        assert_eq!(code, Some(0), "{args:?}");
+    }
 }
 
 #[test]

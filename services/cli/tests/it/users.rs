@@ -58,6 +58,39 @@ async fn a_user_is_created_shown_changed_and_removed() {
     vpnmanager.fails(3, &["users", "show", "alice"]);
 }
 
+/// The users of a list.
+fn names(answer: &Value) -> Vec<&str> {
+    let users = answer.as_array().expect("a list").iter();
+    users.map(|user| user["username"].as_str().expect("a name")).collect()
+}
+
+#[tokio::test]
+async fn several_users_are_told_in_one_document_up_to_the_first_that_fails() {
+    let (_stack, vpnmanager) = start().await;
+    assert_eq!(
+        names(&vpnmanager.json(&["users", "create", "alice", "bob"])),
+        ["alice", "bob"]
+    );
+    // Of one name it is no list.
+    assert_eq!(vpnmanager.json(&["users", "create", "carol"])["username"], "carol");
+
+    let ran = vpnmanager.run(&["users", "create", "dave", "alice", "erin", "-o", "json"]);
+    assert_eq!((ran.code, ran.err.trim_end()), (4, "error: alice: username: is taken"));
+    assert_eq!(names(&serde_json::from_str(&ran.out).unwrap()), ["dave"]);
+    vpnmanager.fails(3, &["users", "show", "erin"]);
+    let ran = vpnmanager.run(&["users", "create", "alice", "erin", "-o", "json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (4, ""), "{ran:?}");
+
+    let csv = vpnmanager.done(&["users", "suspend", "alice", "bob", "-o", "csv"]);
+    assert!(csv.starts_with("username,group,") && csv.lines().count() == 3, "{csv}");
+    let table = vpnmanager.done(&["users", "resume", "alice", "bob"]);
+    assert!(table.starts_with("USER") && table.lines().count() == 3, "{table}");
+
+    let removed = vpnmanager.json(&["users", "delete", "alice", "bob", "--yes"]);
+    assert_eq!(names(&removed), ["alice", "bob"]);
+    vpnmanager.fails(3, &["users", "show", "bob"]);
+}
+
 #[tokio::test]
 async fn a_profile_goes_into_a_file_for_the_eyes_of_its_owner() {
     let (_stack, vpnmanager) = start().await;

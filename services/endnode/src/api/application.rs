@@ -5,12 +5,19 @@ use std::{sync::Arc, time::Duration};
 use poem::{Endpoint, EndpointExt as _, Response};
 use poem_openapi::OpenApiService;
 use secrecy::SecretString;
-use vpnmanager_openapi::{auth::Authenticator, middleware::Conventions, spec::Spec};
+use vpnmanager_openapi::{
+    auth::Authenticator,
+    idempotency::{AnswerStore, with_idempotency_key},
+    middleware::Conventions,
+    spec::Spec,
+};
+use vpnmanager_runtime::tasks::Tasks;
 
 use super::{
     access::{LocalKey, Operator},
     health::HealthApi,
     local::LocalNode,
+    repeats::KeptAnswers,
     sync::SyncApi,
     users::UsersApi,
 };
@@ -43,17 +50,21 @@ pub fn spec_yaml() -> String {
     spec().yaml()
 }
 
-/// The whole application, documents included.
+/// The whole application, documents included. What is asked with an `Idempotency-Key` is done in `tasks`.
 pub fn application(
     node: LocalNode,
     key: SecretString,
     body_timeout: Duration,
+    tasks: Tasks,
 ) -> impl Endpoint<Output = Response> + 'static {
     let figures = node.figures.clone();
     let keys: Arc<dyn Authenticator<Operator>> = Arc::new(LocalKey::new(key, figures.work));
+    let answers: Arc<dyn AnswerStore> = Arc::new(KeptAnswers::new(node.clone(), tasks));
     let adapt = move |conventions: Conventions| {
-        let conventions = conventions.keys_of::<Operator>().body_timeout(body_timeout);
         conventions
+            .keys_of::<Operator>()
+            .repeats_of::<Operator>(answers)
+            .body_timeout(body_timeout)
             .body_limit_of("sync_users", LARGEST_LIST)
             .measured_by(figures.http)
     };
@@ -64,13 +75,14 @@ pub fn application(
 }
 
 fn service() -> OpenApiService<Apis, ()> {
-    OpenApiService::new(
+    let service = OpenApiService::new(
         (UsersApi, SyncApi, HealthApi::default()),
         TITLE,
         env!("CARGO_PKG_VERSION"),
     )
     .description(DESCRIPTION)
-    .server("/")
+    .server("/");
+    with_idempotency_key(service)
 }
 
 #[cfg(test)]

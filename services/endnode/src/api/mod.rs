@@ -8,6 +8,7 @@ mod users;
 
 mod access;
 mod local;
+mod repeats;
 mod scalars;
 mod tags;
 mod user_options;

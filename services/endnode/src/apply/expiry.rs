@@ -24,6 +24,11 @@ impl Applier {
             inner.undo_early_expiries(&turn, now).await?;
         }
         turn.looked_for_expiries(now);
+        let ended = turn.take_ended(now);
+        let unjournaled = match ended.is_empty() {
+            true => None,
+            false => Some(inner.refuse_unjournaled(&mut turn, ended.into(), now).await?),
+        };
         let due = inner.journal.read(move |records| records.due_expiries(now)).await?;
         let mut refused = Vec::with_capacity(due.len());
         for expired in due {
@@ -35,8 +40,12 @@ impl Applier {
             refused.push((expired.user_key, ending));
         }
         let over = inner.refuse_over(&turn, now).await;
+        let next_unjournaled = turn.next_end();
         drop(turn);
         let (mut enforced, mut failure) = (Vec::with_capacity(refused.len()), None);
+        if let Some(ending) = unjournaled {
+            failure = ending.carry_out(&inner.vpn).await.err();
+        }
         for (user_key, ending) in refused {
             match ending.carry_out(&inner.vpn).await {
                 Ok(CutSessions { count: sessions, .. }) => {
@@ -73,7 +82,11 @@ impl Applier {
             return Err(failure);
         }
         let next = inner.journal.read(move |records| {
-            let ends = [records.next_expiry()?, records.next_end_of_old_certificates(now)?];
+            let ends = [
+                records.next_expiry()?,
+                records.next_end_of_old_certificates(now)?,
+                next_unjournaled,
+            ];
             Ok(ends.into_iter().flatten().min())
         });
         Ok(next.await?)

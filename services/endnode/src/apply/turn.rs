@@ -16,6 +16,8 @@ pub(super) struct Turn {
     pub(super) door: Door,
     /// Who is refused although the journal, which could not be written, still lets them in.
     unjournaled: HashMap<UserKey, Refusal>,
+    /// Commands that the journal did not take, and that end access later.
+    ending_later: HashMap<UserKey, Command>,
     /// Whom the allow-list let in when this run began with a journal that is not complete, by the user's part of their names: the journal
     /// does not say whose credentials they are. `None`: nobody looked yet.
     unknown: Option<HashMap<String, Vec<CommonName>>>,
@@ -39,6 +41,7 @@ impl Default for Turn {
         Self {
             door: Door::Open,
             unjournaled: HashMap::new(),
+            ending_later: HashMap::new(),
             unknown: None,
             looked: None,
         }
@@ -78,9 +81,39 @@ impl Turn {
         true
     }
 
+    /// Keeps a command that the journal did not take until access ends by it. False when it is known, or a newer one is.
+    pub(super) fn ends_later(&mut self, command: &Command) -> bool {
+        let user = command.user_key();
+        let is_known = |known: &Command| known.revision() >= command.revision();
+        if self.ending_later.get(&user).is_some_and(is_known) {
+            return false;
+        }
+        self.ending_later.insert(user, command.clone());
+        true
+    }
+
+    /// Takes the commands by which access has ended.
+    pub(super) fn take_ended(&mut self, now: DateTime<Utc>) -> Vec<Command> {
+        let is_over = |_user: &UserKey, command: &mut Command| end_of(command).is_none_or(|end| end <= now);
+        self.ending_later
+            .extract_if(is_over)
+            .map(|(_user, command)| command)
+            .collect()
+    }
+
+    /// When access ends next by a command that the journal did not take.
+    pub(super) fn next_end(&self) -> Option<DateTime<Utc>> {
+        self.ending_later.values().filter_map(end_of).min()
+    }
+
     /// The journal holds these commands, or newer ones. An older command does not end a refusal.
     pub(super) fn journaled(&mut self, commands: &[Command]) {
         for command in commands {
+            if let Entry::Occupied(ending) = self.ending_later.entry(command.user_key())
+                && ending.get().revision() <= command.revision()
+            {
+                ending.remove();
+            }
             if let Entry::Occupied(refusal) = self.unjournaled.entry(command.user_key())
                 && refusal.get().revision <= command.revision()
             {
@@ -92,6 +125,7 @@ impl Turn {
     /// The journal does not know the user any more.
     pub(super) fn forgotten(&mut self, user: UserKey) {
         self.unjournaled.remove(&user);
+        self.ending_later.remove(&user);
     }
 
     /// The journal is complete: it knows all whom it lets in.
@@ -112,5 +146,13 @@ impl Turn {
             }
         };
         Ok(self.unknown.insert(found))
+    }
+}
+
+/// When the access ends that this command gives.
+pub(super) fn end_of(command: &Command) -> Option<DateTime<Utc>> {
+    match command {
+        Command::PutUser(put) if put.active => put.expires_at,
+        Command::PutUser(_) | Command::RemoveUser(_) => None,
     }
 }

@@ -14,7 +14,7 @@ use super::{
     applier::{ApplyError, Inner},
     old_change::OldChange,
     projection::{Ending, Merged, ProjectError},
-    turn::{Refusal, Turn},
+    turn::{Refusal, Turn, end_of},
 };
 use crate::{
     backend::VpnBackend as _,
@@ -27,13 +27,21 @@ type Ended = (UserKey, Revision, Vec<CommonName>);
 
 impl Inner {
     /// A journal that is full, locked or damaged must let in nobody whose access has ended: they are refused now, and stay so in this run of
-    /// the agent until the journal takes the command, which comes again.
+    /// the agent until the journal takes the command, which comes again. Whose access ends later by a command is refused then.
     pub(super) async fn refuse_unjournaled(
         &self,
         turn: &mut Turn,
         commands: Arc<[Command]>,
         now: DateTime<Utc>,
     ) -> Result<Ending, ApplyError> {
+        let ends_later = |command: &&Command| end_of(command).is_some_and(|end| end > now);
+        let mut is_news = false;
+        for command in commands.iter().filter(ends_later) {
+            is_news |= turn.ends_later(command);
+        }
+        if is_news {
+            self.node.wakes.expiry.wake();
+        }
         let read = Arc::clone(&commands);
         let refused = self.journal.read(move |records| {
             let mut refused = Vec::new();

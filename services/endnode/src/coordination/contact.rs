@@ -16,6 +16,11 @@ impl Contact {
     /// Management answered a handshake, and said where the bus is.
     pub fn answered(&self, place: Option<BusPlace>) {
         self.unanswered_since.send_replace(None);
+        self.hear(place);
+    }
+
+    /// Management said where the bus is, over the bus or over HTTP. What it says last counts.
+    pub fn hear(&self, place: Option<BusPlace>) {
         if place.is_some() {
             self.told.send_if_modified(|told| {
                 let differs = *told != place;

@@ -38,7 +38,7 @@ pub(super) async fn look((config, enrolled): (&Config, Option<&Enrolled>)) -> Se
         Some(enrolled) => place.trust_of(&enrolled.identity),
         None => place.trust_to_enrol(config),
     };
-    let client = match trust.and_then(|trust| trust.client(PATIENCE)) {
+    let client = match trust.and_then(|trust| trust.client(&place, PATIENCE)) {
         Ok(client) => client,
         Err(error) => {
             return Seen::failed(Trouble::new(

@@ -13,6 +13,7 @@ mod mark;
 mod readers;
 mod writer;
 
+mod answers;
 mod columns;
 mod credentials;
 mod events;
@@ -24,6 +25,7 @@ mod places;
 mod sessions;
 mod users;
 
+pub use answers::Known;
 pub use credentials::{NewProfile, StoredKey, StoredParts, StoredProfile};
 pub use error::JournalError;
 pub use intents::QueuedIntent;

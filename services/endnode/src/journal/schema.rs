@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::error::JournalError;
 
-const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS, METERED, OLD_CERTIFICATES];
+const MIGRATIONS: &[&str] = &[INITIAL, SESSIONS, GROUPS, METERED, OLD_CERTIFICATES, ANSWERS];
 
 /// Times are whole microseconds since 1970 UTC, ids are hyphenated UUIDs, JSON is the wire's own.
 const INITIAL: &str = "
@@ -132,6 +132,23 @@ CREATE INDEX old_certificates_by_end ON old_certificates (expires_at) WHERE expi
 DELETE FROM meta WHERE key IN ('last_sequence', 'stream');
 ";
 
+const ANSWERS: &str = "
+-- Requests of the local API with an Idempotency-Key.
+CREATE TABLE answers (
+    -- SHA-256 of the key.
+    key_hash     BLOB PRIMARY KEY,
+    -- SHA-256 of what was asked.
+    fingerprint  BLOB NOT NULL,
+    -- Tells who works on it.
+    claim        INTEGER NOT NULL UNIQUE,
+    claimed_at   INTEGER NOT NULL,
+    answered     INTEGER NOT NULL DEFAULT 0,
+    -- Sealed with a key that is stored nowhere; NULL when it is answered: the answer was too long.
+    answer       BLOB
+) STRICT;
+CREATE INDEX answers_by_age ON answers (claimed_at);
+";
+
 /// Brings the file up to this build's schema, one transaction for each step.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), JournalError> {
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -169,7 +186,7 @@ mod tests {
             connection.query_row(&select, [], |row| row.get(0)).unwrap()
         };
         assert_eq!((count("events"), count("sessions"), count("places")), (1, 0, 0));
-        assert_eq!(count("old_certificates"), 0);
+        assert_eq!((count("old_certificates"), count("answers")), (0, 0));
     }
 
     #[test]

@@ -10,10 +10,11 @@ use vpnmanager_runtime::{
 
 use crate::apply::{Applier, ApplyError};
 
-/// The period is the longest sleep: a changed system clock is noticed after 15 s at the latest.
+/// The period is the longest sleep: a changed system clock is noticed after 15 s at the latest. While expiries cannot be journaled others are
+/// enforced no later than half a second after their time.
 pub const SCHEDULE: Schedule = Schedule {
     period: Duration::from_secs(15),
-    backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(2)),
+    backoff: Backoff::new(Duration::from_millis(200), Duration::from_millis(500)),
 };
 
 /// Refuses and cuts every user who has expired.

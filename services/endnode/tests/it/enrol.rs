@@ -68,6 +68,19 @@ async fn a_node_with_several_listeners_enrols_with_the_capacity_of_all() {
 }
 
 #[tokio::test]
+async fn a_management_on_this_machine_is_asked_through_no_proxy() {
+    let management = FakeManagement::start().await;
+    let mut agent = Agent::new("n1", &management.url());
+    let nobody = format!("http://127.0.0.1:{}", ports::free().unwrap());
+    agent.env = ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"]
+        .map(|name| (name, nobody.clone()))
+        .into();
+    agent.start().await;
+    agent.in_sync().await;
+    assert_eq!(management.script().registrations.len(), 1);
+}
+
+#[tokio::test]
 async fn a_refusal_is_said_in_managements_words() {
     let management = FakeManagement::start().await;
     management

@@ -90,3 +90,37 @@ async fn who_was_refused_while_the_clock_was_ahead_is_let_in_again_and_refused_i
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(parts.applier.reconcile().await.unwrap().is_unchanged());
 }
+
+/// A shorter time that comes while the disk is full counts all the same: it is not journaled, and nobody says it again in time.
+#[tokio::test]
+async fn a_shorter_time_that_the_journal_does_not_take_is_enforced_too() {
+    let (parts, alice) = (Parts::new(), User::new("alice"));
+    let applier = parts.applier.clone();
+    parts
+        .tasks
+        .reconcile("expiry", &parts.node.wakes.expiry, SCHEDULE, move || {
+            expire(applier.clone())
+        });
+    parts.apply(alice.expiring(1, Utc::now() + TimeDelta::hours(1))).await;
+    let other = rusqlite::Connection::open(parts.dir.journal()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    // Whoever writes waits for five seconds for who holds the file.
+    let end = Utc::now() + TimeDelta::seconds(6);
+    let shortened = parts.applier.apply(vec![alice.expiring(2, end)], 0).await;
+    assert!(shortened.is_err(), "{shortened:?}");
+    assert!(
+        Utc::now() < end && parts.vpn.connect(&alice.credential),
+        "her time is not over"
+    );
+    let is_refused = async || !parts.vpn.connect(&alice.credential);
+    wait::until(Duration::from_secs(10), "her to be refused", is_refused)
+        .await
+        .unwrap();
+    assert!(Utc::now() >= end, "too early");
+
+    // The journal can be written again, and management gives her more time.
+    other.execute_batch("ROLLBACK").unwrap();
+    parts.apply(alice.expiring(3, Utc::now() + TimeDelta::hours(1))).await;
+    assert!(parts.vpn.connect(&alice.credential));
+}

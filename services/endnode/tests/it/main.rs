@@ -44,6 +44,8 @@ mod old_server;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod repeats;
+#[cfg(test)]
 mod resync;
 #[cfg(test)]
 mod serving;

@@ -38,7 +38,7 @@ use poem_openapi::OpenApiService;
 use tokio_util::sync::CancellationToken;
 use vpnmanager_openapi::auth::Authenticator;
 use vpnmanager_openapi::idempotency::{AnswerStore, with_idempotency_key};
-use vpnmanager_openapi::middleware::Conventions;
+use vpnmanager_openapi::middleware::{Conventions, with_rate_limits};
 use vpnmanager_openapi::spec::Spec;
 
 use crate::app::App;
@@ -138,5 +138,5 @@ fn service() -> OpenApiService<Apis, ()> {
     let service = OpenApiService::new(apis, TITLE, env!("CARGO_PKG_VERSION"))
         .description(DESCRIPTION)
         .server("/");
-    with_idempotency_key(service)
+    with_rate_limits(with_idempotency_key(service))
 }

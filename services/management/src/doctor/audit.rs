@@ -10,9 +10,10 @@ pub(super) const AUDIT: Check =
     Check::new("audit", "The audit trail of the last hour tells of nothing unusual").after(&["database-schema"]);
 
 /// Entries that somebody should have read.
-const UNUSUAL: [AuditAction; 12] = [
+const UNUSUAL: [AuditAction; 13] = [
     AuditAction::AccessRefused,
     AuditAction::WrongKeys,
+    AuditAction::AuditRewritten,
     AuditAction::LocalRequestRefused,
     AuditAction::NodeCloned,
     AuditAction::NodeCutOff,

@@ -166,6 +166,8 @@ audit_actions! {
     NodeCertificateRenewed => "node_certificate_renewed",
     /// A part of the trail was written to a file, and dropped from the database.
     AuditArchived => "audit_archived",
+    /// The trail is not what management signed: somebody has rewritten it.
+    AuditRewritten => "audit_rewritten",
     /// The database was restored from a backup.
     DatabaseRestored => "database_restored",
     /// An operator decided what holds of what the fleet was told since that backup was made.

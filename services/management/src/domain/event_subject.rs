@@ -128,6 +128,7 @@ impl EventSubject {
             | Action::CommandUndecodable
             | Action::AllowListRepaired
             | Action::OpenvpnDown
+            | Action::AuditRewritten
             | Action::CertificateNearEnd
             | Action::CertificatesNearEnd
             | Action::WebhookFailing

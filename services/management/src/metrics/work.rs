@@ -42,6 +42,7 @@ pub struct WorkMetrics {
     sessions_begun: Counter,
     sessions_cut: Counter,
     wrong_keys: Counter,
+    trail_rewritten: Counter,
 }
 
 impl WorkMetrics {
@@ -81,6 +82,10 @@ impl WorkMetrics {
                 "vpnmanager_wrong_keys_total",
                 "Keys, join tokens and links that are not valid and that somebody presented to this replica",
             ),
+            trail_rewritten: catalogue.counter(
+                "vpnmanager_audit_rewritten_total",
+                "How often this replica found that the audit trail is not what it signed",
+            ),
         }
     }
 
@@ -119,5 +124,10 @@ impl WorkMetrics {
     /// Somebody presented a key that is not valid.
     pub fn refused(&self) {
         self.wrong_keys.inc();
+    }
+
+    /// The audit trail is not what this replica signed.
+    pub fn trail_rewritten(&self) {
+        self.trail_rewritten.inc();
     }
 }

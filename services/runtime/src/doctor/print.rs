@@ -1,6 +1,6 @@
 //! How a report is told, and how the command ends.
 
-use std::io::{self, ErrorKind, IsTerminal as _};
+use std::io::{self, IsTerminal as _};
 
 use clap::{Args, ValueEnum};
 
@@ -33,12 +33,7 @@ impl ReportArgs {
     /// # Errors
     /// [`Stop::Failed`], exit code 1, where a check failed.
     pub fn finish(&self, report: &Report) -> Result<(), Stop> {
-        match process::print(&self.printed(report)?) {
-            Ok(()) => {}
-            // Who reads no further, such as `head`, has enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            Err(error) => return Err(error.into()),
-        }
+        process::print(&self.printed(report)?)?;
         Ok(conclude(report)?)
     }
 

@@ -22,9 +22,10 @@ use tracing::{info, warn};
 use super::kind::Kind;
 use super::trace_parent::TraceParent;
 use crate::log_limit::LogLimit;
+use crate::loopback::past_proxies;
 use crate::tasks::Tasks;
 
-/// Standard variables, each of which names a collector.
+/// Standard variables, each of which names a collector; the first comes before the other.
 const COLLECTOR: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
 /// How long the collector may take for one batch.
@@ -44,12 +45,11 @@ static UNSENT: LogLimit = LogLimit::new("spans were not taken by the collector")
 /// # Errors
 /// When what the variables say cannot be used.
 pub fn start(tasks: &Tasks, program: &'static str, instance: &str) -> anyhow::Result<()> {
-    if !is_wanted() {
+    let Some(url) = collector() else {
         return Ok(());
-    }
+    };
     let client = Collector {
-        http: reqwest::Client::builder()
-            .timeout(PATIENCE)
+        http: past_proxies(reqwest::Client::builder().timeout(PATIENCE), &url)
             .build()
             .context("the client for traces cannot be made")?,
         runtime: Handle::current(),
@@ -84,16 +84,18 @@ fn set_tracer(tracer: Option<SdkTracer>) {
     *TRACER.write().unwrap_or_else(PoisonError::into_inner) = tracer;
 }
 
+/// Where spans go, if they are wanted.
 #[expect(
     clippy::disallowed_methods,
     reason = "the variables are OpenTelemetry's own, whose library reads them too"
 )]
-fn is_wanted() -> bool {
+fn collector() -> Option<String> {
     let is_disabled = std::env::var("OTEL_SDK_DISABLED").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let is_named = COLLECTOR
-        .iter()
-        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
-    is_named && !is_disabled
+    if is_disabled {
+        return None;
+    }
+    let mut named = COLLECTOR.iter().filter_map(|name| std::env::var(name).ok());
+    named.find(|url| !url.is_empty())
 }
 
 /// A span that is recorded; it ends when it is dropped.

@@ -2,15 +2,11 @@
 
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use futures_util::{FutureExt as _, future::LocalBoxFuture};
-use rustix::process::nice;
 use serde::Serialize;
-use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -24,7 +20,10 @@ use super::{
     stored::Stored,
     wrong::Before,
 };
-use crate::bench::{Latencies, Summary};
+use crate::{
+    bench::{Latencies, Summary},
+    giving_way,
+};
 
 /// The most memory of management, MiB.
 const MANAGEMENT_MIB: f64 = 200.0;
@@ -187,27 +186,14 @@ pub(super) async fn attack(
     Ok(result)
 }
 
-/// Lets the thief work on a thread of his own. In the field he has a machine of his own; here he shares two cores with those whom he attacks,
-/// and what he needs to send is not to be measured: in the full form his thread gives way to all others. In the short one nothing is measured,
-/// and beside other tests such a thread would hardly run at all.
+/// Lets the thief work on a thread of his own, which gives way in the full form. In the short one nothing is measured, and beside other tests
+/// such a thread would hardly run at all.
 async fn apart<D>(scene: &Arc<Scene>, size: Size, deed: D) -> anyhow::Result<Offered>
 where
     D: for<'a> FnOnce(&'a Scene) -> LocalBoxFuture<'a, anyhow::Result<Offered>> + Send + 'static,
 {
-    let (sender, done) = oneshot::channel();
     let scene = Arc::clone(scene);
-    let work = move || {
-        if size == Size::Full {
-            nice(19)?;
-        }
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(deed(&scene))
-    };
-    thread::Builder::new().name("thief".to_owned()).spawn(move || {
-        // Nobody waits any more when the attack was interrupted.
-        let _gone = sender.send(work());
-    })?;
-    done.await.context("the thread of the thief ended")?
+    giving_way::apart("thief", size == Size::Full, async move || deed(&scene).await).await
 }
 
 /// Lets the honest callers work while `deed` is done, and a while longer.

@@ -284,7 +284,9 @@ async fn create(api: &Api, prefix: &str) -> anyhow::Result<Summary> {
 async fn expire(stack: &mut Stack, db: &DatabaseConnection) -> anyhow::Result<()> {
     let statement = Statement::from_sql_and_values(
         db.get_database_backend(),
-        "UPDATE sessions SET recorded_at = recorded_at - interval '1 year'
+        "UPDATE sessions SET since = since - interval '1 year', seen_at = seen_at - interval '1 year',
+             ended_at = ended_at - interval '1 year', gone_at = gone_at - interval '1 year',
+             first_recorded_at = first_recorded_at - interval '1 year', recorded_at = recorded_at - interval '1 year'
          WHERE (since, cid, server_id) IN (SELECT since, cid, server_id FROM sessions ORDER BY since LIMIT $1)",
         [EXPIRED.into()],
     );
@@ -313,7 +315,7 @@ async fn gone(db: &DatabaseConnection) -> anyhow::Result<()> {
 async fn expired(db: &DatabaseConnection) -> anyhow::Result<i64> {
     number(
         db,
-        "SELECT count(*) AS number FROM sessions WHERE recorded_at < now() - interval '200 days'",
+        "SELECT count(*) AS number FROM sessions WHERE since < now() - interval '200 days'",
     )
     .await
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use crate::arguments::Limit;
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::output::{Look, Shape, column};
@@ -63,7 +63,7 @@ pub(crate) struct List {
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     until: Option<Moment>,
     #[command(flatten)]
-    limit: Limit,
+    listing: Listing,
     /// All entries; otherwise 100 without --since
     #[arg(long, conflicts_with = "limit")]
     all: bool,
@@ -101,13 +101,14 @@ impl Audit {
 impl List {
     async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         let is_bounded = self.all || self.since.is_some();
-        let limit = self.limit.limit.or((!is_bounded).then_some(USUAL));
-        let (since, until) = (
-            self.since.as_ref().map(Moment::past),
-            self.until.as_ref().map(Moment::past),
-        );
-        let entries = self.filter.entries(desk, limit, since, until).await?;
-        desk.print(&desk.listed(&ENTRY, &entries)?)
+        let limit = self.listing.limit.or((!is_bounded).then_some(USUAL));
+        let look = async || {
+            let since = self.since.as_ref().map(Moment::past);
+            let until = self.until.as_ref().map(Moment::past);
+            let entries = self.filter.entries(desk, limit, since, until).await?;
+            desk.listed(&ENTRY, &entries)
+        };
+        desk.look(&self.listing.watch, look).await
     }
 }
 

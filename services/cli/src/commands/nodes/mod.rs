@@ -7,7 +7,7 @@ mod traffic;
 
 use clap::{Args, Subcommand};
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -18,7 +18,7 @@ use named::{NODE, Named};
 pub(crate) enum Nodes {
     /// List nodes
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Listing),
     /// Show all that is known of a node
     Show(Show),
     /// Move the clients of a node to others, and keep new ones away
@@ -42,15 +42,6 @@ pub(crate) enum Nodes {
     DiscardTraffic(traffic::Discard),
 }
 
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
-}
-
 /// Which node.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
@@ -63,10 +54,15 @@ pub(crate) struct Show {
 impl Nodes {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::List(list) => list.run(desk).await,
+            Self::List(listing) => {
+                let page = |size: i64, cursor: Option<String>| {
+                    given!(desk.api.list_endnodes().limit(size), cursor = cursor).send()
+                };
+                desk.list(&NODE, listing, page).await
+            }
             Self::Show(show) => {
-                let look = async || desk.output.one(&NODE, &show.named.find(desk).await?);
-                desk.look(&show.watch, look).await
+                desk.show(&NODE, &show.watch, async || show.named.find(desk).await)
+                    .await
             }
             Self::Drain(drain) => drain.run(desk).await,
             Self::Undrain(undrain) => undrain.run(desk).await,
@@ -78,17 +74,5 @@ impl Nodes {
             Self::Traffic(traffic) => traffic.run(desk).await,
             Self::DiscardTraffic(discard) => discard.run(desk).await,
         }
-    }
-}
-
-impl List {
-    async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let page =
-            |size: i64, cursor: Option<String>| given!(desk.api.list_endnodes().limit(size), cursor = cursor).send();
-        let look = async || {
-            let nodes = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&NODE, &nodes)
-        };
-        desk.look(&self.watch, look).await
     }
 }

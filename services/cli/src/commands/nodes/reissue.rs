@@ -74,11 +74,11 @@ impl Reissue {
         match self {
             Self::Start(start) => start.run(desk).await,
             Self::Show(show) => {
-                let look = async || {
+                let find = async || {
                     let request = desk.api.get_endnode_users_reissue().server_id(show.named.node.as_str());
-                    desk.output.one(&REISSUE, &desk.api.answer(request.send()).await?)
+                    desk.api.answer(request.send()).await
                 };
-                desk.look(&show.watch, look).await
+                desk.show(&REISSUE, &show.watch, find).await
             }
             Self::Stop(stop) => {
                 let request = desk

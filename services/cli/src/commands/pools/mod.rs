@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use clap_complete::ArgValueCompleter;
 use serde_json::{Value, json};
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::client::types;
 use crate::desk::Desk;
 use crate::failure::Failure;
@@ -36,7 +36,7 @@ const POOL: Shape = Shape {
 pub(crate) enum Pools {
     /// List pools
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Listing),
     /// Show all that is known of a pool
     Show(Show),
     /// Make a pool
@@ -51,21 +51,14 @@ pub(crate) enum Pools {
     Rollout(rollout::Rollout),
 }
 
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
-}
-
 /// Which pool.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     /// The pool
     #[arg(value_name = "POOL", add = ArgValueCompleter::new(names::pools))]
     pool: String,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// What a pool is like.
@@ -123,25 +116,21 @@ pub(crate) struct Delete {
 impl Pools {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::List(list) => list.run(desk).await,
-            Self::Show(show) => desk.print(&desk.output.one(&POOL, &find(desk, &show.pool).await?)?),
+            Self::List(listing) => {
+                let page = |size: i64, cursor: Option<String>| {
+                    given!(desk.api.list_pools().limit(size), cursor = cursor).send()
+                };
+                desk.list(&POOL, listing, page).await
+            }
+            Self::Show(show) => {
+                desk.show(&POOL, &show.watch, async || find(desk, &show.pool).await)
+                    .await
+            }
             Self::Create(create) => create.run(desk).await,
             Self::Update(update) => update.run(desk).await,
             Self::Delete(delete) => delete.run(desk).await,
             Self::Rollout(rollout) => rollout.run(desk).await,
         }
-    }
-}
-
-impl List {
-    async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let page =
-            |size: i64, cursor: Option<String>| given!(desk.api.list_pools().limit(size), cursor = cursor).send();
-        let look = async || {
-            let pools = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&POOL, &pools)
-        };
-        desk.look(&self.watch, look).await
     }
 }
 

@@ -44,11 +44,11 @@ pub(crate) struct Start {
     /// The pool
     #[arg(value_name = "POOL", add = ArgValueCompleter::new(names::pools))]
     pool: String,
-    /// Move the clients of a node to others before it restarts
+    /// Do not move the clients of a node to others before it restarts: they lose the tunnel for a moment
     #[arg(long)]
-    drain: bool,
-    /// How long that may take on one node, 10s to 24h
-    #[arg(long, value_name = "DURATION", requires = "drain", value_parser = in_one_unit)]
+    no_drain: bool,
+    /// How long the move may take on one node, 10s to 24h [default: 10m]
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_drain", value_parser = in_one_unit)]
     drain_for: Option<String>,
     /// Wait until it has ended, an hour at most or as long as you say
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "1h", value_parser = humantime::parse_duration)]
@@ -80,8 +80,8 @@ impl Rollout {
         match self {
             Self::Start(start) => start.run(desk).await,
             Self::Show(show) => {
-                let look = async || desk.output.one(&ROLLOUT, &find(desk, &show.pool).await?);
-                desk.look(&show.watch, look).await
+                desk.show(&ROLLOUT, &show.watch, async || find(desk, &show.pool).await)
+                    .await
             }
             Self::Stop(stop) => {
                 let rollout = desk
@@ -96,11 +96,12 @@ impl Rollout {
 
 impl Start {
     async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        if !self.sure.agrees(deed(desk, &self.pool, self.drain)).await? {
+        let drain = !self.no_drain;
+        if !self.sure.agrees(deed(desk, &self.pool, drain)).await? {
             return Ok(());
         }
         let body = types::NewRollout::builder()
-            .drain(self.drain.then_some(Value::Bool(true)))
+            .drain(Some(Value::Bool(drain)))
             .drain_for(self.drain_for.clone().map(Value::from));
         let request = desk.api.start_pool_rollout().name(self.pool.as_str()).body(body);
         let mut rollout = desk.api.answer(request.send()).await?;

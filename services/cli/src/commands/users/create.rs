@@ -40,6 +40,14 @@ pub(crate) struct Create {
 
 impl Create {
     pub(super) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
+        let mut created = Vec::new();
+        let outcome = self.create(desk, &mut created).await;
+        desk.print_together(&USER, self.users.len(), &created)?;
+        outcome
+    }
+
+    /// One after the other, until the first that fails.
+    async fn create(&self, desk: &Desk, created: &mut Vec<Value>) -> Result<(), Failure> {
         let limits = self.rules.rules(&[])?;
         let limits = (!limits.is_empty()).then_some(Value::Object(limits));
         for user in &self.users {
@@ -51,11 +59,9 @@ impl Create {
                 .active(self.suspended.then_some(Value::Bool(false)))
                 .limits(limits.clone());
             let request = given!(desk.api.create_user(), wait = self.wait.wait.map(wait_text)).body(body);
-            let created = async {
-                let answer = desk.api.answer(request.send()).await?;
-                desk.settle(&USER, &self.wait, user, answer).await
-            };
-            created.await.map_err(|failure: Failure| failure.of(user))?;
+            let answer = desk.api.answer(request.send()).await;
+            let answer = answer.map_err(|failure| failure.of(user))?;
+            desk.settle_one_of(created, &self.wait, user, answer).await?;
         }
         Ok(())
     }

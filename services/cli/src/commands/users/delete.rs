@@ -26,15 +26,23 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(super) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
+        let mut removed = Vec::new();
+        let outcome = self.remove(desk, &mut removed).await;
+        desk.print_together(&USER, self.named.users.len(), &removed)?;
+        outcome
+    }
+
+    /// One after the other, until the first that fails. People are told of each at once.
+    async fn remove(&self, desk: &Desk, removed: &mut Vec<Value>) -> Result<(), Failure> {
         for user in &self.named.users {
             if self.sure.agrees(deed(desk, user)).await? {
-                self.remove(desk, user).await?;
+                self.remove_one(desk, user, removed).await?;
             }
         }
         Ok(())
     }
 
-    async fn remove(&self, desk: &Desk, user: &str) -> Result<(), Failure> {
+    async fn remove_one(&self, desk: &Desk, user: &str, removed: &mut Vec<Value>) -> Result<(), Failure> {
         let request = given!(
             desk.api.delete_user().username(user),
             wait = self.wait.wait.map(wait_text)
@@ -43,12 +51,12 @@ impl Delete {
         let answer = desk.api.answer(request.send()).await;
         drop(working);
         let answer = answer.map_err(|failure| failure.of(user))?;
-        if desk.output.is_for_people() {
-            desk.note(&format!("Removed {user}"));
-        } else {
-            desk.print(&desk.output.brief(&USER, &answer)?)?;
+        let is_late = self.wait.wait.is_some() && !is_synced(&answer);
+        match desk.output.is_for_people() {
+            true => desk.note(&format!("Removed {user}")),
+            false => removed.push(answer),
         }
-        if self.wait.wait.is_some() && !is_synced(&answer) {
+        if is_late {
             return Err(Failure::failed(format!("{user} is removed, and not on all nodes yet")));
         }
         Ok(())

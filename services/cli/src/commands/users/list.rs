@@ -5,7 +5,7 @@ use clap_complete::ArgValueCompleter;
 
 use super::named::Named;
 use super::shape::USER;
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -36,9 +36,7 @@ pub(crate) struct List {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     synced: Option<bool>,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 /// Which user.
@@ -66,23 +64,16 @@ impl List {
             );
             request.send()
         };
-        let look = async || {
-            let users = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&USER, &users)
-        };
-        desk.look(&self.watch, look).await
+        desk.list(&USER, &self.listing, page).await
     }
 }
 
 impl Show {
     pub(super) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let look = async || {
-            let user = desk
-                .api
-                .answer(desk.api.get_user().username(&*self.named.user).send())
-                .await?;
-            desk.output.one(&USER, &user)
+        let find = async || {
+            let request = desk.api.get_user().username(self.named.user.as_str());
+            desk.api.answer(request.send()).await
         };
-        desk.look(&self.watch, look).await
+        desk.show(&USER, &self.watch, find).await
     }
 }

@@ -77,15 +77,21 @@ impl Update {
 
 impl Suspend {
     pub(super) async fn run(&self, desk: &Desk, active: bool) -> Result<(), Failure> {
+        let mut changed = Vec::new();
+        let outcome = self.change(desk, active, &mut changed).await;
+        desk.print_together(&USER, self.named.users.len(), &changed)?;
+        outcome
+    }
+
+    /// One after the other, until the first that fails.
+    async fn change(&self, desk: &Desk, active: bool, changed: &mut Vec<Value>) -> Result<(), Failure> {
         for user in &self.named.users {
             let body = types::UserChanges::builder().active(Value::Bool(active));
             let request = desk.api.change_user().username(user.as_str()).body(body);
             let request = given!(request, wait = self.wait.wait.map(wait_text));
-            let changed = async {
-                let answer = desk.api.answer(request.send()).await?;
-                desk.settle(&USER, &self.wait, user, answer).await
-            };
-            changed.await.map_err(|failure: Failure| failure.of(user))?;
+            let answer = desk.api.answer(request.send()).await;
+            let answer = answer.map_err(|failure| failure.of(user))?;
+            desk.settle_one_of(changed, &self.wait, user, answer).await?;
         }
         Ok(())
     }

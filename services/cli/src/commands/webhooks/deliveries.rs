@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::named::Named;
-use crate::arguments::{Limit, Watch};
+use crate::arguments::Listing;
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -47,9 +47,7 @@ pub(crate) struct Deliveries {
     #[command(flatten)]
     named: Named,
     #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
+    listing: Listing,
 }
 
 impl Test {
@@ -101,11 +99,7 @@ impl Deliveries {
             let request = desk.api.list_webhook_deliveries().webhook(self.named.id).limit(size);
             given!(request, cursor = cursor).send()
         };
-        let look = async || {
-            let deliveries = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&DELIVERY, &deliveries)
-        };
-        desk.look(&self.watch, look).await
+        desk.list(&DELIVERY, &self.listing, page).await
     }
 }
 

@@ -6,7 +6,7 @@ mod named;
 
 use clap::{Args, Subcommand};
 
-use crate::arguments::{Limit, Watch};
+use crate::arguments::{Listing, Watch};
 use crate::desk::Desk;
 use crate::failure::Failure;
 use crate::given::given;
@@ -18,7 +18,7 @@ use named::{Named, WEBHOOK};
 pub(crate) enum Webhooks {
     /// List webhooks
     #[command(visible_alias = "ls")]
-    List(List),
+    List(Listing),
     /// Show all that is known of a webhook
     Show(Show),
     /// Have events sent to a URL; the secret that they are signed with is shown only now
@@ -36,20 +36,13 @@ pub(crate) enum Webhooks {
     RotateSecret(change::RotateSecret),
 }
 
-/// How much of the list.
-#[derive(Debug, Args)]
-pub(crate) struct List {
-    #[command(flatten)]
-    limit: Limit,
-    #[command(flatten)]
-    watch: Watch,
-}
-
 /// Which webhook.
 #[derive(Debug, Args)]
 pub(crate) struct Show {
     #[command(flatten)]
     named: Named,
+    #[command(flatten)]
+    watch: Watch,
 }
 
 /// Which webhook to delete.
@@ -64,8 +57,16 @@ pub(crate) struct Delete {
 impl Webhooks {
     pub(crate) async fn run(&self, desk: &Desk) -> Result<(), Failure> {
         match self {
-            Self::List(list) => list.run(desk).await,
-            Self::Show(show) => desk.print(&desk.output.one(&WEBHOOK, &show.named.find(desk).await?)?),
+            Self::List(listing) => {
+                let page = |size: i64, cursor: Option<String>| {
+                    given!(desk.api.list_webhooks().limit(size), cursor = cursor).send()
+                };
+                desk.list(&WEBHOOK, listing, page).await
+            }
+            Self::Show(show) => {
+                desk.show(&WEBHOOK, &show.watch, async || show.named.find(desk).await)
+                    .await
+            }
             Self::Create(create) => create.run(desk).await,
             Self::Update(update) => update.run(desk).await,
             Self::Delete(delete) => delete.run(desk).await,
@@ -73,18 +74,6 @@ impl Webhooks {
             Self::Deliveries(deliveries) => deliveries.run(desk).await,
             Self::RotateSecret(rotate) => rotate.run(desk).await,
         }
-    }
-}
-
-impl List {
-    async fn run(&self, desk: &Desk) -> Result<(), Failure> {
-        let page =
-            |size: i64, cursor: Option<String>| given!(desk.api.list_webhooks().limit(size), cursor = cursor).send();
-        let look = async || {
-            let webhooks = desk.api.pages(self.limit.limit, &page).await?;
-            desk.listed(&WEBHOOK, &webhooks)
-        };
-        desk.look(&self.watch, look).await
     }
 }
 

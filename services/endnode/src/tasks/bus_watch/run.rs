@@ -147,7 +147,7 @@ impl BusWatch {
                     self.enrolled.jwt.replace(jwt);
                 }
                 let told = reply.bus.as_ref().map(BusPlace::shown);
-                if self.try_place(reply.bus).await {
+                if self.try_told(reply.bus).await {
                     return;
                 }
                 match told {
@@ -186,7 +186,7 @@ impl BusWatch {
                     self.renewed();
                     return PERIOD;
                 }
-                if self.try_place(bus).await {
+                if self.try_told(bus).await {
                     return PERIOD;
                 }
                 "management gave a fresh credential, and this bus refuses it too".to_owned()
@@ -216,6 +216,15 @@ impl BusWatch {
              of the users' keys"
         );
         PERIOD
+    }
+
+    /// Tries what management answered, and notes it: a bus that is only about to be there is tried again at each look.
+    async fn try_told(&mut self, told: Option<BusPlace>) -> bool {
+        self.shared.contact.hear(told.clone());
+        if let Some(place) = &told {
+            note_told(&mut self.enrolled, place.clone());
+        }
+        self.try_place(told).await
     }
 
     /// Whether the bus is where management says, if that is somewhere else.

@@ -1,6 +1,6 @@
 //! The body of a stream of events.
 
-use std::{collections::VecDeque, io, time::Duration};
+use std::{collections::VecDeque, io, ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -16,8 +16,9 @@ use crate::ops::events::listener::Listener;
 
 /// So long after the last message a comment shows that the stream lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// How long clients wait before they connect again.
-const RETRY: Duration = Duration::from_secs(2);
+/// How long clients wait before they connect again, in milliseconds: each another time, so that a restart of management does not bring all of
+/// them back at once.
+const RETRY: RangeInclusive<u64> = 2_000..=5_000;
 const CONTENT_TYPE: &str = "text/event-stream";
 
 /// The messages, as they come.
@@ -35,7 +36,8 @@ struct Stream {
 impl EventStream {
     pub(super) fn of(listener: Listener, stopping: CancellationToken) -> Self {
         // It says from where on this is, so that whoever loses the connection before the first event misses none either.
-        let hello = format!("retry: {}\nid: {}\n\n", RETRY.as_millis(), listener.hearing.position());
+        let (retry, position) = (fastrand::u64(RETRY), listener.hearing.position());
+        let hello = format!("retry: {retry}\nid: {position}\n\n");
         let stream = Stream {
             listener,
             stopping,
@@ -145,7 +147,12 @@ mod tests {
             message.map(|message| String::from_utf8(message.expect("bytes").to_vec()).expect("text"))
         };
         let begun = Instant::now();
-        assert_eq!(next().await.as_deref(), Some("retry: 2000\nid: 7\n\n"));
+        let hello = next().await.expect("the first message");
+        let retry = hello
+            .strip_prefix("retry: ")
+            .and_then(|rest| rest.strip_suffix("\nid: 7\n\n"));
+        let retry: u64 = retry.and_then(|retry| retry.parse().ok()).expect(&hello);
+        assert!(RETRY.contains(&retry), "{retry}");
         for beats in 1..=2 {
             assert_eq!(next().await.as_deref(), Some(": nothing new\nid: 7\n\n"));
             assert_eq!(begun.elapsed().as_secs(), 15 * beats);

@@ -8,7 +8,15 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, FromQueryResult, Stat
 use super::read_database::{Chains, read_chains};
 use crate::{
     app::App,
-    domain::audit_chain::{Head, Statement, previous_of},
+    domain::{
+        actor::Actor,
+        audit_action::AuditAction,
+        audit_chain::{Head, Statement, previous_of},
+    },
+    ops::{
+        audit::{self, Entry},
+        transact::transact,
+    },
     pki::PkiError,
 };
 
@@ -68,11 +76,12 @@ pub async fn sign_checkpoint(app: &App, signed: &mut Option<Signed>) -> Result<b
     if let Some(own) = signed.as_ref()
         && !still_holds(&transaction, own, &chains).await?
     {
-        tracing::error!(
-            checkpoint = own.number,
-            "The audit trail lacks what this management signed: somebody has rewritten it"
-        );
+        let number = own.number;
+        transaction.rollback().await?;
+        alarm(app, number).await?;
+        // Told once. What is there is signed a minute later.
         *signed = None;
+        return Ok(false);
     }
     let mut statement = Statement::first(now);
     if let Some(last) = &last {
@@ -114,6 +123,21 @@ pub async fn sign_checkpoint(app: &App, signed: &mut Option<Signed>) -> Result<b
             .collect(),
     });
     Ok(true)
+}
+
+/// Tells everybody who listens.
+async fn alarm(app: &App, checkpoint: i64) -> Result<(), DbErr> {
+    tracing::error!(
+        checkpoint,
+        "The audit trail lacks what this management signed: somebody has rewritten it"
+    );
+    app.figures.work.trail_rewritten();
+    transact(&app.db, |tx| async move {
+        let details = format!("the trail is not what checkpoint {checkpoint} says: run `vpnmanager audit verify`");
+        let entry = Entry::new(&Actor::system(), AuditAction::AuditRewritten, &app.config.server_id).details(details);
+        audit::record_one(&tx, entry).await
+    })
+    .await
 }
 
 /// The time of the database; `None` while another replica is at it.

@@ -14,7 +14,7 @@ use crate::{
     ops::{
         audit::{self, Entry, profile_link_snapshot},
         columns::columns_of,
-        transact::transact,
+        in_turn::transact_on_user,
     },
 };
 
@@ -34,7 +34,7 @@ pub enum RevokeLinkError {
 
 /// Revokes one link of a living user. One that hands out nothing any more stays as it is, and that is no error.
 pub async fn revoke_link(app: &App, actor: &Actor, username: &Username, id: i64) -> Result<(), RevokeLinkError> {
-    transact(&app.db, |tx| async move {
+    transact_on_user(app, username, |tx| async move {
         let found = user::Entity::find_living_by_username(username).one(&*tx).await?;
         let user = found.ok_or(RevokeLinkError::UnknownUser)?;
         let of_user = profile_link::Entity::find_by_id(id).filter(profile_link::Column::UserId.eq(user.id));

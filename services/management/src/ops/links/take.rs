@@ -14,7 +14,7 @@ use crate::{
     ops::{
         audit::{self, Entry, profile_link_snapshot},
         columns::columns_of,
-        transact::transact,
+        in_turn::transact_on_user,
         users::{
             fetch_profile::{FetchProfileError, Profile, fetch_profile_of},
             record_profile_read::profile_read,
@@ -54,7 +54,7 @@ pub async fn take_profile(app: &App, visitor: Actor, token: &LinkToken) -> Resul
     let profile = fetch_profile_of(app, &user, &link.device).await?;
     let visitor = visitor.holding_link(link.id);
     let (taken_by, taken_link, taken) = (&visitor, &link, &profile);
-    let is_taken = transact(&app.db, |tx| async move {
+    let is_taken = transact_on_user(app, &link.username, |tx| async move {
         let Some(used) = use_up(&tx, taken_link).await? else {
             return Ok::<bool, DbErr>(false);
         };

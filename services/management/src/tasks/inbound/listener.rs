@@ -21,8 +21,8 @@ use crate::{
     domain::conduct::{Conduct, Verdict},
 };
 
-/// Of what is dropped beyond its budget, this many seconds' worth may come at once. Of what waits, one second's worth: more would only be more
-/// work at once.
+/// This many seconds' worth of a budget may come at once. Of what waits, one second's worth is answered at once: more would only be more work
+/// at once.
 const BURST_SECONDS: u32 = 10;
 /// The kinds of requests: how many of one node may wait, and how many are answered at the same time. A node has one handshake under way;
 /// it sends local requests one after the other, but many certificate requests at once. Two of those are as many as one batch of signatures
@@ -33,6 +33,13 @@ const SIGNS: Lane = Lane {
     at_once: 2,
 };
 const INTENTS: Lane = Lane { waiting: 8, at_once: 1 };
+
+/// The requests of one kind, on their way to whoever answers them.
+struct Requests {
+    waiting: mpsc::Sender<Message>,
+    budget: DefaultDirectRateLimiter,
+    what: &'static str,
+}
 
 fn limiter(per_second: NonZeroU32) -> DefaultDirectRateLimiter {
     let burst = per_second.saturating_mul(const { NonZeroU32::new(BURST_SECONDS).unwrap() });
@@ -51,9 +58,21 @@ pub(super) async fn run(shared: Shared, node: NodeId, subscriber: Subscriber, st
         conduct: Conduct::new(budget.cut_off_after.get(), Instant::now()),
         heartbeats: limiter(budget.heartbeats),
         bytes: limiter(budget.bytes),
-        syncs,
-        signs,
-        intents,
+        syncs: Requests {
+            waiting: syncs,
+            budget: limiter(budget.syncs),
+            what: "sync requests",
+        },
+        signs: Requests {
+            waiting: signs,
+            budget: limiter(budget.signs),
+            what: "signing requests",
+        },
+        intents: Requests {
+            waiting: intents,
+            budget: limiter(budget.intents),
+            what: "local requests",
+        },
     };
     let pace = |rate: fn(&BudgetConfig) -> NonZeroU32| RateLimiter::direct(Quota::per_second(rate(&budget)));
     join!(
@@ -92,9 +111,9 @@ struct Sorter<'a> {
     conduct: Conduct,
     heartbeats: DefaultDirectRateLimiter,
     bytes: DefaultDirectRateLimiter,
-    syncs: mpsc::Sender<Message>,
-    signs: mpsc::Sender<Message>,
-    intents: mpsc::Sender<Message>,
+    syncs: Requests,
+    signs: Requests,
+    intents: Requests,
 }
 
 impl Sorter<'_> {
@@ -111,9 +130,9 @@ impl Sorter<'_> {
             }
             match kind {
                 FromNode::Health(_) => self.take_heartbeat(&message),
-                FromNode::Sync(_) => self.queue(&self.syncs.clone(), message, "sync requests"),
-                FromNode::Sign(_) => self.queue(&self.signs.clone(), message, "signing requests"),
-                FromNode::Intent(_) => self.queue(&self.intents.clone(), message, "local requests"),
+                FromNode::Sync(_) => self.queue(|sorter| &sorter.syncs, message),
+                FromNode::Sign(_) => self.queue(|sorter| &sorter.signs, message),
+                FromNode::Intent(_) => self.queue(|sorter| &sorter.intents, message),
                 FromNode::Ack(..) | FromNode::Event(_) | FromNode::Sessions(_) => {
                     self.drop_one("reports outside of the stream")
                 }
@@ -136,8 +155,13 @@ impl Sorter<'_> {
         }
     }
 
-    fn queue(&mut self, lane: &mpsc::Sender<Message>, message: Message, what: &'static str) {
-        if lane.try_send(message).is_err() {
+    /// A request for which there is no room is dropped, and the node asks again. That is held against the node only when it sends more than its
+    /// budget: else the answers are slow, as while the database stands still.
+    fn queue(&mut self, kind: fn(&Self) -> &Requests, message: Message) {
+        let requests = kind(self);
+        let what = requests.what;
+        let is_within_budget = requests.budget.check().is_ok();
+        if requests.waiting.try_send(message).is_err() && !is_within_budget {
             self.drop_one(what);
         }
     }

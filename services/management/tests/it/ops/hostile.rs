@@ -335,3 +335,35 @@ async fn requests_beyond_the_budget_of_one_node_leave_those_of_another_alone() {
         .expect("recorded");
     assert_eq!(server_of(&stack, "node-2").await.over_budget, None);
 }
+
+/// After its patience is over a node asks again, and at each new connection: while the database stands still that is more than may wait.
+#[tokio::test]
+async fn who_asks_again_while_the_database_stands_still_is_not_called_a_thief() {
+    const ASKED: usize = 20;
+    let stack = Stack::start().await;
+    let honest = connect_as(&stack, "node-1").await;
+    let request = || Envelope::new(sync::request("node-1")).encode();
+    let answered = async || {
+        let asked = honest.client.request(subjects::sync(&node("node-1")), request()).await;
+        asked.is_ok_and(|answer| Envelope::<SyncReply>::decode(&answer.payload).is_ok())
+    };
+    wait::until(wait::SOON, "a first answer", answered)
+        .await
+        .expect("answered");
+
+    let holder = stack.app.db.begin().await.expect("begun");
+    let hold = "SET LOCAL idle_in_transaction_session_timeout = 0; LOCK TABLE servers IN ACCESS EXCLUSIVE MODE";
+    holder.execute_unprepared(hold).await.expect("locked");
+    for _ in 0..ASKED {
+        let reply = honest.client.new_inbox();
+        let sent = honest
+            .client
+            .publish_with_reply(subjects::sync(&node("node-1")), reply, request());
+        sent.await.expect("published");
+    }
+    honest.client.flush().await.expect("flushed");
+    holder.rollback().await.expect("released");
+
+    wait::until(wait::SOON, "an answer", answered).await.expect("answered");
+    assert_eq!(server_of(&stack, "node-1").await.over_budget, None);
+}

@@ -2,7 +2,7 @@
 //! that does nothing, in turns.
 //!
 //! The last are the floor: who asks and who answers share the cores of one machine, so wrong keys take some from others even where they are
-//! answered for nothing.
+//! answered for nothing. Whoever has a wrong key gives way with his own work, which he has another machine for in the field.
 
 mod asker;
 
@@ -32,7 +32,10 @@ use super::{
     report,
     rounds::{Begun, Round, Rounds, Side},
 };
-use crate::screen::{self, say};
+use crate::{
+    giving_way,
+    screen::{self, say},
+};
 
 /// What the p99 beside wrong keys may be of the p99 alone.
 const TARGET: f64 = 1.2;
@@ -170,7 +173,13 @@ impl Run<'_> {
         let lists = open_loop(self.keys.rate, length, asks(&self.operator));
         let (lists, answers) = match &strangers {
             None => (lists.await?, Latencies::default()),
-            Some(strangers) => tokio::try_join!(lists, open_loop(self.keys.wrong, length, asks(strangers)))?,
+            Some(strangers) => {
+                let (rate, strangers) = (self.keys.wrong, Arc::clone(strangers));
+                let asked = giving_way::apart("strangers", true, async move || {
+                    open_loop(rate, length, asks(&strangers)).await
+                });
+                tokio::try_join!(lists, asked)?
+            }
         };
         let rounds = match beside {
             Beside::Nothing => &mut self.alone,

@@ -1,6 +1,11 @@
 //! What was said once changes: the address of the bus, and where clients reach a node.
 
 use serde_json::{Value, json};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
 use vpnmanager_testbed::{ports, stack::Part, wait};
 
 use super::records::audited;
@@ -103,6 +108,43 @@ async fn a_bus_that_moves_where_the_nodes_were_told_is_found_without_management(
         site.stack.stop_part(part).await.unwrap();
     }
     site.stack.start_bus_at(next).await.unwrap();
+    follows(&site, 1, &next_url).await;
+}
+
+/// Management says over HTTP where the bus is, and the way there is not open yet. A node that finds nobody there goes on to look.
+#[tokio::test]
+async fn a_bus_that_comes_up_after_the_nodes_were_told_is_found_without_asking_again() {
+    let mut site = Site::without_tunnels(1).await;
+    site.create("alice").await;
+    let next = ports::free().unwrap();
+    let next_url = format!("tls://127.0.0.1:{next}");
+    for part in [Part::Management, Part::Nats] {
+        site.stack.stop_part(part).await.unwrap();
+    }
+    site.stack.start_bus_at(ports::free().unwrap()).await.unwrap();
+    let told = [("BUS_PUBLIC_URLS", next_url.as_str())];
+    site.stack.launch_part_with(Part::Management, &told).unwrap();
+    wait::until(wait::SOON, "the node to be told", async || {
+        site.identity(1)["told_bus"]["urls"][0] == next_url
+    })
+    .await
+    .unwrap();
+    site.stack.stop_part(Part::Management).await.unwrap();
+
+    let listener = TcpListener::bind(("127.0.0.1", next)).await.unwrap();
+    let bus = ("127.0.0.1", site.stack.state().nats_port);
+    let mut passing = JoinSet::new();
+    passing.spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut node, _) = listener.accept().await.unwrap();
+            connections.spawn(async move {
+                let mut bus = TcpStream::connect(bus).await.unwrap();
+                // It ends with either of them.
+                let _ended = copy_bidirectional(&mut node, &mut bus).await;
+            });
+        }
+    });
     follows(&site, 1, &next_url).await;
 }
 

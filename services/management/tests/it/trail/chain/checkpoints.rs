@@ -130,3 +130,35 @@ async fn a_trail_that_lost_its_end_with_all_checkpoints_lacks_the_one_that_was_n
     );
     assert_eq!(faults(&expecting().await), [(Kind::Checkpoint, None)]);
 }
+
+#[tokio::test]
+async fn a_trail_that_was_rewritten_raises_an_alarm_once() {
+    let stack = Stack::start().await;
+    stack.end_tasks().await;
+    let db = &stack.app.db;
+    let mut signed = None;
+    let mut look = async || {
+        tamper(db, "UPDATE audit_checkpoints SET at = at - interval '2 minutes'").await;
+        sign_checkpoint(&stack.app, &mut signed).await.expect("asked")
+    };
+    entry_at(db, "now()", "user_created").await;
+    assert!(look().await);
+    entry_at(db, "now()", "user_removed").await;
+    assert!(look().await);
+    let alarms = async || number(db, "SELECT count(*) FROM audit_log WHERE action = 'audit_rewritten'").await;
+    assert_eq!(alarms().await, 0);
+
+    // As an owner does who puts another checkpoint in the place of the last one.
+    tamper(
+        db,
+        "UPDATE audit_checkpoints SET statement = replace(statement, '\"entries\"', '\"Entries\"')
+         WHERE number = (SELECT max(number) FROM audit_checkpoints)",
+    )
+    .await;
+    assert!(!look().await, "nothing is signed at once");
+    assert_eq!(alarms().await, 1);
+    let told = stack.app.figures.exposed.text();
+    assert!(told.contains("vpnmanager_audit_rewritten_total 1"), "{told}");
+    assert!(look().await, "what is there is signed a minute later");
+    assert_eq!(alarms().await, 1, "told once");
+}
